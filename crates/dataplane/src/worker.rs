@@ -1,0 +1,292 @@
+//! The worker thread.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Cache};
+use crossbeam_utils::CachePadded;
+use nic_switch::{Deliveries, Forwarding};
+use port::{Burst, Cycles, Port};
+use sys::clock;
+
+use crate::counters::VPortCounters;
+use crate::epoch::Epoch;
+use crate::handle::{Command, Commands};
+use crate::hold::Allowance;
+use crate::ready::{PortSet, ReadySet};
+use crate::sleeper::Sleeper;
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PollMode {
+    /// Looks again for some 50 us, then sleeps until a doorbell wakes it.
+    #[default]
+    Adaptive,
+    /// Never sleeps.
+    Busy,
+    /// Sleeps at once.
+    Interrupt,
+}
+
+/// How a worker runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Config {
+    /// CPU that it is pinned to.
+    pub cpu: Option<usize>,
+    /// What it does when there is nothing to do.
+    pub poll: PollMode,
+}
+
+/// How long an adaptive worker looks for work before it sleeps, in microseconds.
+const LINGER: u64 = 50;
+/// How often a sleeping worker looks at ports whose doorbells are plain memory, which cannot wake it.
+const DOORBELL_POLL: Duration = Duration::from_micros(200);
+
+/// What a worker shares with its handles.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) forwarding: Arc<ArcSwap<Forwarding>>,
+    /// Commands, in the order given; locked only while `attention` is set.
+    pub(crate) commands: Mutex<Commands>,
+    /// Commands carried out.
+    pub(crate) obeyed: AtomicU64,
+    /// The thread has ended.
+    pub(crate) stopped: AtomicBool,
+    /// Number of VPorts of the adapter.
+    pub(crate) ports: usize,
+    pub(crate) ready: ReadySet,
+    pub(crate) sleeper: Sleeper,
+    /// Set when there are commands.
+    pub(crate) attention: AtomicBool,
+    pub(crate) epoch: CachePadded<Epoch>,
+    pub(crate) work: CachePadded<Work>,
+}
+
+/// What a worker did, for whoever wants to know how busy it is.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) frames: AtomicU64,
+    pub(crate) bursts: AtomicU64,
+    pub(crate) busy_cycles: AtomicU64,
+    pub(crate) sleeps: AtomicU64,
+}
+
+/// A port with what the worker keeps for it.
+pub(crate) struct Slot {
+    pub(crate) port: Box<dyn Port>,
+    pub(crate) counters: Arc<VPortCounters>,
+    /// How much longer it may hold senders back when it has no room.
+    pub(crate) allowance: Allowance,
+    /// How much longer it lets itself be held back, by whichever receivers.
+    pub(crate) patience: Allowance,
+    /// Its first frame has to wait no longer than this.
+    pub(crate) held_until: Option<Cycles>,
+    /// It was put to or completed since the last flush.
+    pub(crate) touched: bool,
+}
+
+/// All that the thread owns.
+pub(crate) struct Worker {
+    pub(crate) forwarding: Cache<Arc<ArcSwap<Forwarding>>, Arc<Forwarding>>,
+    pub(crate) slots: Vec<Option<Slot>>,
+    pub(crate) deliveries: Deliveries,
+    /// Ports to be flushed.
+    pub(crate) touched: Vec<usize>,
+    shared: Arc<Shared>,
+    /// Ports to be looked at in this round.
+    due: PortSet,
+    /// Ports whose doorbells come without a kick: looked at in every round.
+    polled: PortSet,
+    /// Ports whose first frame waits for room: looked at in every round.
+    pub(crate) held: PortSet,
+    /// Ports with an interrupt that moderation holds, and when it is due.
+    timers: Vec<(Cycles, usize)>,
+    cycles_per_microsecond: u64,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, ports: usize, deliveries: Deliveries) -> Self {
+        Self {
+            forwarding: Cache::new(Arc::clone(&shared.forwarding)),
+            slots: (0..ports).map(|_| None).collect(),
+            deliveries,
+            touched: Vec::with_capacity(ports),
+            due: PortSet::new(ports),
+            polled: PortSet::new(ports),
+            held: PortSet::new(ports),
+            timers: Vec::with_capacity(ports),
+            cycles_per_microsecond: clock::cycles_per_microsecond(),
+            shared,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Works until told to stop.
+    pub(crate) fn run(mut self, poll: PollMode) {
+        let linger = match poll {
+            PollMode::Adaptive => Some(LINGER * self.cycles_per_microsecond),
+            PollMode::Busy => None,
+            PollMode::Interrupt => Some(0),
+        };
+        let mut burst = Burst::new();
+        let mut last_work = clock::tsc();
+        loop {
+            self.shared.epoch.pass();
+            if self.shared.attention.load(Ordering::Acquire) && !self.obey() {
+                return;
+            }
+            let began = clock::tsc();
+            let frames = self.round(&mut burst, began);
+            if frames > 0 {
+                last_work = clock::tsc();
+                count(&self.shared.work.frames, frames);
+                count(&self.shared.work.busy_cycles, last_work.wrapping_sub(began));
+            } else if linger.is_some_and(|l| began.saturating_sub(last_work) >= l) {
+                self.sleep(began);
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// Carries out the commands; false to stop.
+    fn obey(&mut self) -> bool {
+        // First the flag, then the commands: one that comes in between sets it again.
+        self.shared.attention.store(false, Ordering::SeqCst);
+        let commands = self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for command in commands {
+            match command {
+                Command::Attach { index, port, counters, polled } => {
+                    self.detach(index);
+                    self.attach(index, port, counters, polled);
+                }
+                Command::Detach { index } => self.detach(index),
+                Command::Stop => return false,
+            }
+            self.shared.obeyed.fetch_add(1, Ordering::SeqCst);
+        }
+        true
+    }
+
+    fn attach(&mut self, index: usize, port: Box<dyn Port>, counters: Arc<VPortCounters>, polled: bool) {
+        let full = Allowance::new(self.cycles_per_microsecond, clock::tsc());
+        let Some(entry) = self.slots.get_mut(index) else { return };
+        *entry =
+            Some(Slot { port, counters, allowance: full, patience: full, held_until: None, touched: false });
+        if polled {
+            self.polled.insert(index);
+        }
+        // What it was told of before it came is still to be done.
+        self.due.insert(index);
+    }
+
+    fn detach(&mut self, index: usize) {
+        if let Some(entry) = self.slots.get_mut(index) {
+            *entry = None;
+            self.polled.remove(index);
+            self.held.remove(index);
+            self.timers.retain(|&(_, i)| i != index);
+        }
+    }
+
+    /// Looks once at every port that is due; the number of frames that were handled.
+    fn round(&mut self, burst: &mut Burst, now: Cycles) -> u64 {
+        self.collect_due(now);
+        let mut frames = 0;
+        while let Some(index) = self.due.take_first() {
+            frames += self.visit(index, burst, now);
+        }
+        self.flush(now);
+        frames
+    }
+
+    fn collect_due(&mut self, now: Cycles) {
+        self.shared.ready.drain(&mut self.due);
+        let due = &mut self.due;
+        self.timers.retain(|&(at, index)| {
+            let later = at > now;
+            if !later {
+                due.insert(index);
+            }
+            later
+        });
+        self.due.insert_all(&self.polled);
+        self.due.insert_all(&self.held);
+    }
+
+    /// Moves one burst of frames that the port sends.
+    fn visit(&mut self, index: usize, burst: &mut Burst, now: Cycles) -> u64 {
+        let Some(Some(slot)) = self.slots.get_mut(index) else { return 0 };
+        slot.port.fetch(burst, now);
+        self.touch(index);
+        let mut handled = 0;
+        let was_held = self.held.remove(index);
+        if !burst.is_empty() {
+            handled = self.forward(index, burst, was_held, now);
+            count(&self.shared.work.bursts, 1);
+        }
+        // Nothing of the guest's memory is held beyond this.
+        burst.clear();
+        if !self.held.contains(index)
+            && let Some(Some(slot)) = self.slots.get_mut(index)
+        {
+            slot.held_until = None;
+            slot.patience.took();
+            if slot.port.has_work() {
+                self.shared.ready.set(index);
+            }
+        }
+        handled
+    }
+
+    /// Notes that a port has something to publish.
+    #[inline]
+    pub(crate) fn touch(&mut self, index: usize) {
+        if let Some(Some(slot)) = self.slots.get_mut(index)
+            && !slot.touched
+        {
+            slot.touched = true;
+            self.touched.push(index);
+        }
+    }
+
+    /// Publishes what was done in this round, and notes when ports want to be called again.
+    fn flush(&mut self, now: Cycles) {
+        while let Some(index) = self.touched.pop() {
+            let Some(Some(slot)) = self.slots.get_mut(index) else { continue };
+            let Slot { port, counters, touched, .. } = slot;
+            *touched = false;
+            port.flush(now);
+            port.take_malformed(&mut |reason, n| counters.malformed[reason.index()].add(n));
+            if let Some(at) = port.deadline() {
+                self.timers.retain(|&(_, i)| i != index);
+                self.timers.push((at, index));
+            }
+        }
+    }
+
+    fn sleep(&mut self, now: Cycles) {
+        let held = self.slots.iter().flatten().filter_map(|s| s.held_until);
+        let next = self.timers.iter().map(|&(at, _)| at).chain(held).min();
+        let micros = next
+            .map(|at| Duration::from_micros(at.saturating_sub(now).div_ceil(self.cycles_per_microsecond)));
+        let limit = match self.polled.is_empty() {
+            true => micros,
+            false => Some(micros.map_or(DOORBELL_POLL, |m| m.min(DOORBELL_POLL))),
+        };
+        let shared = &self.shared;
+        let busy = || !shared.ready.is_empty() || shared.attention.load(Ordering::SeqCst);
+        if shared.sleeper.sleep(limit, busy) {
+            count(&shared.work.sleeps, 1);
+        }
+    }
+}
+
+/// Adds to a counter that this thread alone writes.
+fn count(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+}

@@ -1,0 +1,413 @@
+//! The configuration file.
+//!
+//! TOML with a closed set of keys: an unknown key, a wrong type or a value out of range is refused with its line. What
+//! only shows when the whole is looked at (two adapters with one address, say) is refused with the names involved.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use ethernet::MacAddr;
+use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize};
+
+/// Largest number of VFs of an adapter.
+pub(crate) const MAX_VFS: u16 = pcie::MAX_VFS;
+/// Longest path of a unix socket in bytes (`sockaddr_un`).
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path:?}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not what it should be; the message of the parser has line and column.
+    #[error("{path}:\n{message}", path = path.display())]
+    Parse { path: PathBuf, message: String },
+    /// Its parts do not fit each other.
+    #[error("{path}: {message}", path = path.display())]
+    Conflict { path: PathBuf, message: String },
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    #[serde(default)]
+    pub(crate) daemon: DaemonConfig,
+    #[serde(default)]
+    pub(crate) adapter: AdapterConfig,
+    #[serde(default, rename = "vm")]
+    pub(crate) vms: Vec<VmConfig>,
+}
+
+/// `[daemon]`: how softiov runs on this host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DaemonConfig {
+    /// Folder of the sockets.
+    pub(crate) runtime_dir: PathBuf,
+    /// CPU that the worker is pinned to.
+    pub(crate) cpu: Option<usize>,
+    /// What the worker does when there is nothing to do.
+    pub(crate) poll: Poll,
+}
+
+impl Default for DaemonConfig {
+    fn default() -> Self {
+        Self { runtime_dir: PathBuf::from("/run/softiov"), cpu: None, poll: Poll::Adaptive }
+    }
+}
+
+/// What an idle worker does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Poll {
+    /// Looks a little longer, then sleeps.
+    #[default]
+    Adaptive,
+    /// Never sleeps.
+    Busy,
+    /// Sleeps at once.
+    Interrupt,
+}
+
+/// `[adapter]`: the SR-IOV network adapter.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AdapterConfig {
+    /// TotalVFs of the SR-IOV capability.
+    pub(crate) total_vfs: VfCount,
+    /// NumVFs, the VFs that are enabled; all of them if absent.
+    pub(crate) num_vfs: Option<u16>,
+    /// Nondefault VPorts of the PF that there can be besides those of the VFs.
+    pub(crate) pf_vports: u32,
+    /// `NDIS_NIC_SWITCH_CAPS_SINGLE_VPORT_POOL`: VPorts are not set aside for VFs.
+    pub(crate) single_vport_pool: bool,
+    /// Which VF it is to the guest.
+    pub(crate) vf_model: VfModel,
+    /// How interrupts reach the guest.
+    pub(crate) msix: Msix,
+    /// How doorbells reach the worker.
+    pub(crate) doorbells: Doorbells,
+}
+
+impl Default for AdapterConfig {
+    fn default() -> Self {
+        Self {
+            total_vfs: VfCount(64),
+            num_vfs: None,
+            pf_vports: 64,
+            single_vport_pool: false,
+            vf_model: VfModel::X550,
+            msix: Msix::Relayed,
+            doorbells: Doorbells::Trapped,
+        }
+    }
+}
+
+/// Personality of the VFs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum VfModel {
+    /// Intel X550 VF, 8086:1565.
+    #[default]
+    #[serde(rename = "x550")]
+    X550,
+    /// Intel 82599 VF, 8086:10ed.
+    #[serde(rename = "82599")]
+    I82599,
+}
+
+/// How MSI-X messages reach the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Msix {
+    /// softiov keeps the table and writes each message into the guest. Works with every QEMU, also where `device_del`
+    /// of a function with MSI-X aborts it (10.2 to 11.1).
+    #[default]
+    Relayed,
+    /// The VMM keeps the table and takes an eventfd for each vector: fewer steps, on KVM none in user space.
+    Native,
+}
+
+/// How doorbells reach the worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Doorbells {
+    /// As messages of the VMM.
+    #[default]
+    Trapped,
+    /// As plain memory that the worker polls.
+    Mapped,
+}
+
+/// `[[vm]]`: a virtual machine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VmConfig {
+    pub(crate) name: Name,
+    #[serde(default, rename = "adapter")]
+    pub(crate) adapters: Vec<VmAdapterConfig>,
+}
+
+/// `[[vm.adapter]]`: a network adapter of a virtual machine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VmAdapterConfig {
+    /// `net0`, `net1` ... if absent.
+    pub(crate) name: Option<Name>,
+    pub(crate) mac: AdapterMac,
+    /// Access VLAN: the guest sees no tags.
+    pub(crate) vlan: Option<Vlan>,
+    /// VLANs whose tags the guest may use.
+    pub(crate) trunk: Option<Trunk>,
+    /// Claim to a VF: 0 none, else the heavier first.
+    #[serde(default)]
+    pub(crate) iov_weight: Weight,
+    /// Queue pairs of the VF.
+    #[serde(default)]
+    pub(crate) iov_queue_pairs: QueuePairs,
+    /// The guest may change its address, add further ones, and be promiscuous.
+    #[serde(default)]
+    pub(crate) trusted: bool,
+}
+
+/// Reads a value and checks it, so that the parser can name its line.
+macro_rules! checked {
+    ($name:ident, $raw:ty, $check:expr) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let raw = <$raw>::deserialize(deserializer)?;
+                let check: fn($raw) -> Result<Self, String> = $check;
+                check(raw).map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+/// Name of a VM or an adapter; part of socket names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name(pub(crate) String);
+checked!(Name, String, |name| {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 40 || !name.chars().all(allowed) || name.starts_with(['.', '-']) {
+        return Err(format!(
+            "{name:?} cannot be a name: 1 to 40 letters, digits, '-', '_' and '.', the first a letter or digit"
+        ));
+    }
+    Ok(Self(name))
+});
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Address of an adapter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdapterMac(pub(crate) MacAddr);
+checked!(AdapterMac, String, |text| {
+    let mac: MacAddr = text.parse().map_err(|e| format!("{e}"))?;
+    if !mac.is_unicast() {
+        return Err(format!(
+            "{mac} is not the address of one adapter: the first byte must be even, and not all zero"
+        ));
+    }
+    Ok(Self(mac))
+});
+
+/// VLAN id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vlan(pub(crate) u16);
+checked!(Vlan, i64, |id| match u16::try_from(id) {
+    Ok(id @ 1..=4094) => Ok(Self(id)),
+    _ => Err(format!("{id} is not a VLAN id: they go from 1 to 4094")),
+});
+
+/// Claim to a VF, `IovWeight`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weight(pub(crate) u8);
+checked!(Weight, i64, |weight| match u8::try_from(weight) {
+    Ok(weight @ 0..=100) => Ok(Self(weight)),
+    _ => Err(format!("iov_weight {weight} is out of range: 0 (no VF) to 100")),
+});
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+/// Queue pairs of a VF, `IovQueuePairsRequested`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueuePairs(pub(crate) u32);
+checked!(QueuePairs, i64, |pairs| match u32::try_from(pairs) {
+    Ok(pairs @ (1 | 2 | 4 | 8)) => Ok(Self(pairs)),
+    _ => Err(format!("{pairs} queue pairs are not possible: a VF has 1, 2, 4 or 8")),
+});
+
+impl Default for QueuePairs {
+    fn default() -> Self {
+        Self(2)
+    }
+}
+
+/// Number of VFs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VfCount(pub(crate) u16);
+checked!(VfCount, i64, |count| match u16::try_from(count) {
+    Ok(count) if (1..=MAX_VFS).contains(&count) => Ok(Self(count)),
+    _ => Err(format!("an adapter cannot have {count} VFs: 1 to {MAX_VFS} are possible")),
+});
+
+/// VLANs of a trunk: `"all"`, or a list of ids and ranges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trunk {
+    All,
+    Vlans(BTreeSet<u16>),
+}
+checked!(Trunk, RawTrunk, |raw| match raw {
+    RawTrunk::Word(word) if word == "all" => Ok(Self::All),
+    RawTrunk::Word(word) => Err(format!("trunk {word:?} is unknown: \"all\", or a list of ids and ranges")),
+    RawTrunk::List(entries) => vlan_list(&entries).map(Self::Vlans),
+});
+
+fn vlan_list(entries: &[RawVlan]) -> Result<BTreeSet<u16>, String> {
+    let mut vlans = BTreeSet::new();
+    for entry in entries {
+        let (first, last) = match entry {
+            RawVlan::Id(id) => (Some(*id), Some(*id)),
+            RawVlan::Range(text) => {
+                let (first, last) = text.split_once('-').unwrap_or((text, text));
+                (first.trim().parse().ok(), last.trim().parse().ok())
+            }
+        };
+        match (first, last) {
+            (Some(first @ 1..=4094), Some(last @ 1..=4094)) if first <= last => vlans.extend(first..=last),
+            _ => {
+                return Err(format!(
+                    "{entry} is not a VLAN id or range: ids go from 1 to 4094, as in \"100-200\""
+                ));
+            }
+        }
+    }
+    Ok(vlans)
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "\"all\", or a list of VLAN ids and ranges such as [5, \"100-200\"]")]
+enum RawTrunk {
+    Word(String),
+    List(Vec<RawVlan>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a VLAN id or a range such as \"100-200\"")]
+enum RawVlan {
+    Id(u16),
+    Range(String),
+}
+
+impl fmt::Display for RawVlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Range(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+impl VmConfig {
+    /// The adapters with their names.
+    pub(crate) fn named_adapters(&self) -> impl Iterator<Item = (Name, &VmAdapterConfig)> {
+        self.adapters
+            .iter()
+            .enumerate()
+            .map(|(n, adapter)| (adapter.name.clone().unwrap_or_else(|| Name(format!("net{n}"))), adapter))
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks the text of a file called `path`.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|e| ConfigError::Parse {
+            path: path.to_owned(),
+            message: e.to_string().trim_end().to_owned(),
+        })?;
+        config.check().map_err(|message| ConfigError::Conflict { path: path.to_owned(), message })?;
+        Ok(config)
+    }
+
+    /// NumVFs.
+    pub(crate) fn num_vfs(&self) -> u16 {
+        self.adapter.num_vfs.unwrap_or(self.adapter.total_vfs.0)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let total = self.adapter.total_vfs.0;
+        if self.num_vfs() == 0 || self.num_vfs() > total {
+            return Err(format!(
+                "num_vfs {} is out of range: 1 to total_vfs, which is {total}",
+                self.num_vfs()
+            ));
+        }
+        if self.adapter.pf_vports > 1024 {
+            return Err(format!("pf_vports {} is out of range: 0 to 1024", self.adapter.pf_vports));
+        }
+        let mut names = BTreeSet::new();
+        let mut macs = BTreeMap::new();
+        for vm in &self.vms {
+            if !names.insert(&vm.name) {
+                return Err(format!("two VMs are called {}: names must differ", vm.name));
+            }
+            let mut adapters = BTreeSet::new();
+            for (name, adapter) in vm.named_adapters() {
+                let full = format!("{}/{name}", vm.name);
+                if !adapters.insert(name.clone()) {
+                    return Err(format!("VM {} has two adapters called {name}: names must differ", vm.name));
+                }
+                if let Some(other) = macs.insert(adapter.mac.0, full.clone()) {
+                    return Err(format!(
+                        "{other} and {full} both have the address {}: addresses must differ",
+                        adapter.mac.0
+                    ));
+                }
+                if adapter.vlan.is_some() && adapter.trunk.is_some() {
+                    return Err(format!(
+                        "{full} has both vlan and trunk: it is an access port or a trunk, not both"
+                    ));
+                }
+                let socket = self.socket_path(&vm.name, &name);
+                let length = socket.as_os_str().len();
+                if length > MAX_SOCKET_PATH {
+                    return Err(format!(
+                        "the socket path {} has {length} bytes, {MAX_SOCKET_PATH} are possible: choose a shorter runtime_dir",
+                        socket.display()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the VMM finds the VF of an adapter.
+    pub(crate) fn socket_path(&self, vm: &Name, adapter: &Name) -> PathBuf {
+        self.daemon.runtime_dir.join(format!("{vm}-{adapter}.vf"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

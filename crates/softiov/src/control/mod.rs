@@ -1,0 +1,9 @@
+//! The control socket: HTTP with JSON over a unix socket that only the daemon's user may open.
+
+pub(crate) mod client;
+mod server;
+
+pub(crate) use server::serve;
+
+/// Name of the socket in the runtime folder.
+pub(crate) const SOCKET: &str = "control.sock";

@@ -1,0 +1,39 @@
+//! `softiov run`.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::control::{self, SOCKET};
+use crate::daemon::Daemon;
+use crate::render;
+
+/// Runs the daemon until a signal ends it.
+pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SOFTIOV_LOG");
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| "info".into()))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    let config = Config::load(path)?;
+    let socket = config.daemon.runtime_dir.join(SOCKET);
+    let vms = config.vms.len();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+        let daemon = Arc::new(Daemon::start(config)?);
+        let end = async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        control::serve(daemon, &socket, || render::ready(vms, &socket), end).await
+    })
+}

@@ -1,0 +1,7 @@
+mod fuzz;
+mod hostile;
+mod link;
+mod registers;
+mod replay;
+mod reset;
+mod restart;

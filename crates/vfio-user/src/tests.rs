@@ -1,0 +1,11 @@
+//! Tests of the whole: what a client sees, hostile ones included.
+
+#![expect(clippy::cast_possible_truncation, reason = "the numbers of these tests are small")]
+
+mod backpressure;
+mod conversation;
+mod handover;
+mod hostile;
+mod peer;
+mod stream;
+mod support;

@@ -1,0 +1,122 @@
+//! What is shown with real guests. Each case is a function that fails with the reason.
+
+mod addresses;
+mod basics;
+mod cli;
+mod lifecycle;
+mod selfcheck;
+mod throughput;
+mod vlan;
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::scene::Lab;
+
+/// A test in the lab.
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    /// What it shows, in one line.
+    pub(super) shows: &'static str,
+    /// How long it may take, on a busy machine.
+    pub(super) limit: Duration,
+    pub(super) run: fn(&Lab) -> Result<()>,
+}
+
+const fn case(name: &'static str, minutes: u64, run: fn(&Lab) -> Result<()>, shows: &'static str) -> Case {
+    Case { name, shows, limit: Duration::from_secs(60 * minutes), run }
+}
+
+/// Every case, in the order in which they run: the plain ones first.
+pub(super) const ALL: &[Case] = &[
+    case(
+        "lab_self_check",
+        4,
+        selfcheck::lab_self_check,
+        "a guest boots, answers, reboots and ends, without softiov",
+    ),
+    case(
+        "bad_input",
+        2,
+        cli::bad_input,
+        "wrong configurations and commands fail with a sentence that names the cause",
+    ),
+    case(
+        "memory_and_start",
+        2,
+        cli::memory_and_start,
+        "64 idle VFs take under 64 MiB, 256 VFs are ready in under 1 s",
+    ),
+    case("two_guests_basics", 4, basics::two_guests_basics, "ixgbevf binds, link is 10G, IPv4 and IPv6 pass"),
+    case(
+        "lspci_decodes",
+        4,
+        basics::lspci_decodes,
+        "a guest's lspci reads the whole configuration space without complaint",
+    ),
+    case("driver_reload", 4, basics::driver_reload, "the driver can be unloaded and loaded again"),
+    case("guest_reboot", 5, basics::guest_reboot, "a guest that reboots finds its VF working"),
+    case(
+        "iperf3_tcp_udp",
+        5,
+        throughput::iperf3_tcp_udp,
+        "TCP both ways and UDP pass without a checksum error",
+    ),
+    case(
+        "mtu_jumbo",
+        4,
+        throughput::mtu_jumbo,
+        "frames of 9000 and 9710 bytes pass, a larger MTU is refused",
+    ),
+    case(
+        "offload_toggles",
+        5,
+        throughput::offload_toggles,
+        "streams pass with each offload off and on again",
+    ),
+    case(
+        "rss_two_queues",
+        4,
+        throughput::rss_two_queues,
+        "several flows reach both receive queues of a guest",
+    ),
+    case("ring_resize", 4, throughput::ring_resize, "rings can be resized under traffic"),
+    case(
+        "vlan_in_guest",
+        4,
+        vlan::vlan_in_guest,
+        "guests on trunk adapters tag the VLANs they are allowed, and no other",
+    ),
+    case(
+        "eight_vfs_all_pairs",
+        6,
+        vlan::eight_vfs_all_pairs,
+        "four guests with two VFs reach each other in a VLAN and not across",
+    ),
+    case("mac_change_refused", 4, addresses::mac_change, "only a trusted adapter may change its MAC address"),
+    case(
+        "promiscuous_shows_nothing",
+        4,
+        addresses::promiscuous_shows_nothing,
+        "a guest never sees the unicast of two others",
+    ),
+    case(
+        "spoofed_source_dropped",
+        4,
+        addresses::spoofed_source_dropped,
+        "frames from a foreign MAC address are dropped and counted",
+    ),
+    case(
+        "hotplug_100_cycles",
+        12,
+        lifecycle::hotplug_100_cycles,
+        "a VF comes and goes 100 times beside traffic, and nothing leaks",
+    ),
+    case(
+        "datapath_rebuild_20x",
+        5,
+        lifecycle::datapath_rebuild_20x,
+        "a stream survives 20 rebuilds of the data path",
+    ),
+];

@@ -1,0 +1,203 @@
+//! The daemon under test: started as a user starts it, and looked at from outside.
+
+use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::config::Config;
+use super::deadline::Deadline;
+use super::vm::Killed;
+use crate::{process, workspace};
+
+/// How long the daemon may take to start, to give back what a guest used, and to end.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Between two looks at a state that nothing announces.
+const PERIOD: Duration = Duration::from_millis(5);
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Footprint {
+    /// Open file descriptors.
+    pub(super) fds: usize,
+    /// Mappings of guests' memory (and of the daemon's own memory files).
+    pub(super) memory_maps: usize,
+}
+
+/// How a call of the command line ended.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) success: bool,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    process: Killed,
+    control: String,
+    log: PathBuf,
+    /// What it held when it was ready and no guest had come.
+    idle: Footprint,
+    /// The time from its start until its control socket answered.
+    pub(super) ready_after: Duration,
+    deadline: Deadline,
+}
+
+/// The daemon's program, in the profile that is shipped.
+pub(super) fn binary() -> PathBuf {
+    workspace::target_dir().join("release/softiov")
+}
+
+/// Builds the daemon.
+pub(super) fn build() -> Result<()> {
+    let mut cargo = Command::new(workspace::cargo());
+    process::run(cargo.current_dir(workspace::root()).args([
+        "build",
+        "--release",
+        "--quiet",
+        "--package",
+        "softiov",
+    ]))
+}
+
+impl Daemon {
+    /// Starts the daemon with a configuration, its sockets and logs in `dir`, and waits until it answers.
+    pub(super) fn start(dir: &str, config: &Config, deadline: Deadline) -> Result<Self> {
+        let file = format!("{dir}/softiov.toml");
+        fs::write(&file, config.file(dir))?;
+        let control = format!("{dir}/control.sock");
+        let log_path = Path::new(dir).join("daemon.log");
+        let log = File::create(&log_path)?;
+        let mut command = Command::new(binary());
+        command.args(["run", "-c", &file, "--control", &control]);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let began = Instant::now();
+        let mut process =
+            Killed(command.spawn().with_context(|| format!("cannot run {}", process::shown(&command)))?);
+        let until = deadline.within(LIMIT);
+        while UnixStream::connect(&control).is_err() {
+            if let Some(status) = process.0.try_wait()? {
+                bail!("the daemon ended with {status} before it was ready");
+            }
+            ensure!(Instant::now() < until, "the daemon's control socket {control} does not answer");
+            thread::sleep(PERIOD);
+        }
+        let ready_after = began.elapsed();
+        let idle = Footprint { fds: 0, memory_maps: 0 };
+        let mut daemon = Self { process, control, log: log_path, idle, ready_after, deadline };
+        // A first call, so that whatever the control socket needs for good is part of the idle footprint.
+        daemon.show()?;
+        daemon.idle = daemon.footprint()?;
+        Ok(daemon)
+    }
+
+    /// Calls the command line against this daemon, however it ends.
+    pub(super) fn try_call(&self, arguments: &[&str]) -> Result<Call> {
+        call(&[arguments, &["--control", &self.control]].concat())
+    }
+
+    /// Calls the command line, which must succeed, and returns what it printed.
+    pub(super) fn call(&self, arguments: &[&str]) -> Result<String> {
+        let call = self.try_call(arguments)?;
+        ensure!(call.success, "`softiov {}` failed: {}", arguments.join(" "), call.stderr);
+        Ok(call.stdout)
+    }
+
+    /// The state of everything.
+    pub(super) fn show(&self) -> Result<Value> {
+        let text = self.call(&["show", "-o", "json"])?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("`softiov show -o json` does not print JSON: {text}"))
+    }
+
+    /// The sum of all counters whose name contains `word`.
+    pub(super) fn counted(&self, word: &str) -> Result<u64> {
+        Ok(sum_of(&self.show()?, word))
+    }
+
+    /// Resident memory in KiB.
+    pub(super) fn resident_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id()))?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the daemon has no VmRSS")?;
+        line.split_whitespace().next().context("VmRSS has a value")?.parse().context("VmRSS is a number")
+    }
+
+    /// What the daemon holds now.
+    pub(super) fn footprint(&self) -> Result<Footprint> {
+        let pid = self.process.0.id();
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).context("the daemon is gone")?.count();
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).context("the daemon is gone")?;
+        Ok(Footprint { fds, memory_maps: maps.lines().filter(|line| line.contains("/memfd:")).count() })
+    }
+
+    /// Waits until the daemon holds no more than `expected`; more for long is a leak.
+    pub(super) fn await_footprint(&self, expected: Footprint) -> Result<()> {
+        let until = self.deadline.within(LIMIT);
+        loop {
+            let now = self.footprint()?;
+            if now.fds <= expected.fds && now.memory_maps <= expected.memory_maps {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < until,
+                "the daemon leaks: it holds {now:?} and should hold {expected:?}"
+            );
+            thread::sleep(PERIOD);
+        }
+    }
+
+    /// After all guests have gone: the daemon has given everything back, has not panicked, and ends when told to.
+    pub(super) fn stop(mut self) -> Result<()> {
+        self.await_footprint(self.idle)?;
+        let pid = Pid::from_child(&self.process.0);
+        if let Some(status) = self.process.0.try_wait()? {
+            bail!("the daemon ended with {status} during the case");
+        }
+        kill_process(pid, Signal::TERM)?;
+        match process::wait_until(&mut self.process.0, self.deadline.within(LIMIT))? {
+            Some(status) if status.success() => {}
+            Some(status) => bail!("the daemon ended with {status} after SIGTERM"),
+            None => bail!("the daemon does not end on SIGTERM"),
+        }
+        let log = fs::read_to_string(&self.log).context("the daemon has no log")?;
+        ensure!(!log.contains("panicked at"), "a thread of the daemon panicked, see {}", self.log.display());
+        Ok(())
+    }
+}
+
+/// Calls softiov's command line with a limit.
+pub(super) fn call(arguments: &[&str]) -> Result<Call> {
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "20"]).arg(binary()).args(arguments).stdin(Stdio::null());
+    let output = command.output().with_context(|| format!("cannot run `{}`", process::shown(&command)))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Call { success: output.status.success(), stdout: text(&output.stdout), stderr: text(&output.stderr) })
+}
+
+/// Sums counters, which are members of objects (`"frames": 3`) or pairs in lists (`["source_mac_spoofed", 3]`).
+fn sum_of(value: &Value, word: &str) -> u64 {
+    let counter = |name: &str, value: &Value| match value.as_u64() {
+        Some(count) if name.contains(word) => count,
+        _ => sum_of(value, word),
+    };
+    match value {
+        Value::Array(values) => match values.as_slice() {
+            [Value::String(name), value] => counter(name, value),
+            values => values.iter().map(|value| sum_of(value, word)).sum(),
+        },
+        Value::Object(members) => members.iter().map(|(name, value)| counter(name, value)).sum(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The command line of a guest's QEMU.
+
+use serde_json::{Value, json};
+
+use super::super::setup::{INITRAMFS, KERNEL};
+use super::{Nic, VmSpec};
+
+/// How the guest's processors are emulated: what works on every machine.
+const ACCELERATOR: &str = "tcg,thread=multi";
+const KERNEL_COMMAND_LINE: &str = "console=ttyS0 panic=-1 mitigations=off";
+
+/// The part that every guest has: machine, memory, kernel.
+pub(super) fn machine(memory_mib: u32, cpus: u8, kernel_words: &str) -> Vec<String> {
+    let memory = format!("memory-backend-memfd,id=mem,size={memory_mib}M,share=on");
+    [
+        "-accel",
+        ACCELERATOR,
+        "-machine",
+        "q35,memory-backend=mem",
+        "-cpu",
+        "max",
+        "-smp",
+        &cpus.to_string(),
+        "-m",
+        &memory_mib.to_string(),
+        "-object",
+        &memory,
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-kernel",
+        KERNEL,
+        "-initrd",
+        INITRAMFS,
+        "-append",
+        &format!("{KERNEL_COMMAND_LINE} {kernel_words}"),
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// The whole command line of a guest that the host drives by sockets in `dir`.
+pub(super) fn driven(spec: &VmSpec, dir: &str) -> Vec<String> {
+    let name = &spec.name;
+    let mut args = machine(spec.memory_mib, spec.cpus, "");
+    let mut add = |option: &str, value: String| args.extend([option.to_owned(), value]);
+    add("-name", name.clone());
+    add("-chardev", format!("file,id=console,path={dir}/{name}.console"));
+    add("-serial", "chardev:console".to_owned());
+    // QEMU connects: the host listens before QEMU starts, so that nobody has to try again.
+    add("-chardev", format!("socket,id=agent,path={dir}/{name}.agent"));
+    add("-serial", "chardev:agent".to_owned());
+    add("-qmp", format!("unix:{dir}/{name}.qmp"));
+    for (index, nic) in spec.nics.iter().enumerate() {
+        add("-device", format!("pcie-root-port,id={},chassis={},slot={}", port(index), index + 1, index + 1));
+        if nic.plugged {
+            add("-device", device(nic, index).to_string());
+        }
+    }
+    args
+}
+
+/// A VF as QEMU's `-device` and QMP's `device_add` take it.
+pub(super) fn device(nic: &Nic, index: usize) -> Value {
+    json!({
+        "driver": "vfio-user-pci",
+        "id": nic.id,
+        "bus": port(index),
+        "socket": { "type": "unix", "path": nic.socket },
+    })
+}
+
+fn port(index: usize) -> String {
+    format!("rp{index}")
+}
