@@ -5,6 +5,15 @@ use port::{Burst, Consumed, Cycles, Frame, Put, Refusal};
 
 use crate::worker::Worker;
 
+/// Where one frame goes.
+#[derive(Clone, Copy)]
+pub(crate) enum Decision {
+    Drop(DropReason),
+    One(Delivery),
+    /// Several copies.
+    Several(Ingress),
+}
+
 /// What became of one frame.
 enum Fate {
     /// It is done with.
@@ -20,9 +29,10 @@ impl Worker {
         let mut consumed = Consumed { frames: burst.len(), pieces: 0 };
         let Some(Some(slot)) = self.slots.get(from) else { return 0 };
         let mut resume = slot.port.resume();
+        self.decide(from, burst);
         for index in 0..burst.len() {
             let frame = burst.frame(index);
-            if let Fate::Held { pieces } = self.one(from, &frame, std::mem::take(&mut resume), now) {
+            if let Fate::Held { pieces } = self.one(from, index, &frame, std::mem::take(&mut resume), now) {
                 consumed = Consumed { frames: index, pieces };
                 break;
             }
@@ -36,26 +46,38 @@ impl Worker {
         consumed.frames as u64
     }
 
-    fn one(&mut self, from: usize, frame: &Frame<'_>, resume: u32, now: Cycles) -> Fate {
-        let ingress = Ingress {
-            from: Source::VPort(vport(from)),
-            destination: frame.destination(),
-            source: frame.source(),
-            tag: frame.meta().tag,
-            ethertype: frame.ethertype(),
-        };
-        if let Err(reason) = self.forwarding.load().decide(&ingress, &mut self.deliveries) {
-            self.drop_sent(from, reason);
-            return Fate::Done;
+    /// Decides all frames of `burst`, by one state of the switch. Before the first of them is put: the stores of a put
+    /// take long, since they go to memory that the guest has in its cache, and decisions in between would wait for
+    /// them.
+    fn decide(&mut self, from: usize, burst: &Burst) {
+        let forwarding = self.forwarding.load();
+        self.decisions.clear();
+        for index in 0..burst.len() {
+            let ingress = ingress(from, &burst.frame(index));
+            let decided = forwarding.decide(&ingress, &mut self.deliveries);
+            self.decisions.push(match (decided, &*self.deliveries) {
+                (Err(reason), _) => Decision::Drop(reason),
+                (Ok(()), [delivery]) => Decision::One(*delivery),
+                (Ok(()), _) => Decision::Several(ingress),
+            });
         }
-        let deliveries = std::mem::take(&mut self.deliveries);
-        let fate = match *deliveries {
-            [Delivery { to: Egress::VPort(to), tag }] => {
+    }
+
+    fn one(&mut self, from: usize, index: usize, frame: &Frame<'_>, resume: u32, now: Cycles) -> Fate {
+        let fate = match self.decisions[index] {
+            Decision::Drop(reason) => {
+                self.drop_sent(from, reason);
+                return Fate::Done;
+            }
+            Decision::One(Delivery { to: Egress::VPort(to), tag }) => {
                 self.deliver_one(from, to.0 as usize, frame, tag, resume, now)
             }
-            ref several => self.deliver_several(from, several, frame),
+            Decision::One(Delivery { to: Egress::Physical, .. }) => {
+                self.drop_sent(from, DropReason::NoDestination);
+                Fate::Done
+            }
+            Decision::Several(ingress) => self.deliver_several(from, &ingress, frame),
         };
-        self.deliveries = deliveries;
         if let (Fate::Done, Some(Some(slot))) = (&fate, self.slots.get(from)) {
             slot.counters.sent.count(frame);
         }
@@ -82,9 +104,15 @@ impl Worker {
     }
 
     /// Copies go to whoever has room: one slow receiver must not hold up a frame for all.
-    fn deliver_several(&mut self, from: usize, deliveries: &[Delivery], frame: &Frame<'_>) -> Fate {
+    fn deliver_several(&mut self, from: usize, ingress: &Ingress, frame: &Frame<'_>) -> Fate {
+        // Decided once more rather than kept: the copies of one frame can be as many as there are VPorts.
+        if let Err(reason) = self.forwarding.load().decide(ingress, &mut self.deliveries) {
+            self.drop_sent(from, reason);
+            return Fate::Done;
+        }
+        let deliveries = std::mem::take(&mut self.deliveries);
         let mut reached = false;
-        for delivery in deliveries {
+        for delivery in &*deliveries {
             // There is no physical port yet; its copy goes nowhere.
             let Egress::VPort(to) = delivery.to else { continue };
             let to = to.0 as usize;
@@ -94,6 +122,7 @@ impl Worker {
                 self.refuse(to, Refusal::NoBuffers);
             }
         }
+        self.deliveries = deliveries;
         if !reached {
             self.drop_sent(from, DropReason::NoDestination);
         }
@@ -149,6 +178,17 @@ impl Worker {
         if let Some(Some(slot)) = self.slots.get(to) {
             slot.counters.refused[reason.index()].add(1);
         }
+    }
+}
+
+/// What of a frame the switch decides on.
+fn ingress(from: usize, frame: &Frame<'_>) -> Ingress {
+    Ingress {
+        from: Source::VPort(vport(from)),
+        destination: frame.destination(),
+        source: frame.source(),
+        tag: frame.meta().tag,
+        ethertype: frame.ethertype(),
     }
 }
 

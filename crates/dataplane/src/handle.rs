@@ -78,7 +78,7 @@ pub struct Dataplane {
 /// A grip on a worker that can be handed round.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// Tells the worker that one port has something to do.

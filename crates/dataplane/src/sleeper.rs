@@ -30,11 +30,11 @@ impl Sleeper {
         self.asleep.load(Ordering::SeqCst)
     }
 
-    /// Sleeps until woken, at most for `limit`, unless `stay` says that there is something to do: true if it slept. It
+    /// Sleeps until woken, at most for `limit`, unless `stay` says that there is something to do. It
     /// is asked after the worker counts as asleep, so that nothing that happens meanwhile is missed: who gives the
     /// worker something to do stores that and then looks whether it sleeps; the worker does it the other way round;
     /// all four accesses are sequentially consistent, so that at least one sees what the other did.
-    pub(crate) fn sleep(&self, limit: Option<Duration>, stay: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn sleep(&self, limit: Option<Duration>, stay: impl FnOnce() -> bool) {
         self.asleep.store(true, Ordering::SeqCst);
         let sleeps = !stay();
         if sleeps {
@@ -47,7 +47,6 @@ impl Sleeper {
             // A signal that comes only now cuts the next sleep short, which does no harm.
             self.event.take();
         }
-        sleeps
     }
 }
 

@@ -1,1 +1,78 @@
+//! The worker with ports in memory, and with two real VFs.
 
+mod control;
+#[expect(dead_code, unreachable_pub, reason = "the tests of the VF use it too")]
+#[path = "../../vf82599/src/queue/tests/driver.rs"]
+mod driver;
+mod forwarding;
+#[expect(unreachable_pub, reason = "the benchmark uses it too")]
+mod guest;
+mod port;
+mod sleeping;
+#[expect(unreachable_pub, reason = "the benchmark uses it too")]
+mod switch;
+mod vf;
+
+use std::sync::Arc;
+
+use crate::{Config, Dataplane, PollMode, VPortCounters, VPortStatistics};
+
+/// A worker with test ports on the VPorts 1 to `ROOMS`, with room for so many frames each.
+struct Rig {
+    dataplane: Dataplane,
+    /// By VPort; there is no port on VPort 0.
+    guests: Vec<Arc<port::Guest>>,
+    counters: Vec<Arc<VPortCounters>>,
+}
+
+impl Rig {
+    fn new(poll: PollMode, rooms: &[usize]) -> Self {
+        let config = Config { cpu: None, poll };
+        let forwarding = switch::forwarding(rooms.len());
+        let dataplane = Dataplane::start(config, &switch::capabilities(), forwarding).unwrap();
+        let mut rig =
+            Self { dataplane, guests: vec![port::Guest::with_room(0)], counters: vec![Arc::default()] };
+        for (vport, room) in (1..).zip(rooms) {
+            rig.guests.push(port::Guest::with_room(*room));
+            rig.counters.push(Arc::default());
+            rig.attach(vport);
+        }
+        rig
+    }
+
+    fn attach(&self, vport: usize) {
+        let counters = Arc::clone(&self.counters[vport]);
+        self.dataplane.handle().attach(vport, self.guests[vport].port(), counters, false);
+    }
+
+    /// Has the guest on VPort `from` send.
+    fn send(&self, from: usize, frames: impl IntoIterator<Item = Vec<u8>>) {
+        self.guests[from].outbox.lock().unwrap().extend(frames);
+        self.dataplane.handle().kick(from).kick();
+    }
+
+    /// Frames number `numbers` from one VPort to another.
+    fn frames(from: usize, to: usize, numbers: std::ops::Range<u32>) -> Vec<Vec<u8>> {
+        numbers.map(|n| port::frame(switch::mac(from), switch::mac(to), n)).collect()
+    }
+
+    fn statistics(&self, vport: usize) -> VPortStatistics {
+        self.counters[vport].read()
+    }
+
+    fn wait_sent(&self, vport: usize) {
+        port::wait("the outbox to be empty", || self.guests[vport].outbox.lock().unwrap().is_empty());
+        // The last round publishes its counters before it ends.
+        self.dataplane.handle().quiesce();
+    }
+}
+
+impl crate::Handle {
+    fn is_asleep(&self) -> bool {
+        self.shared.sleeper.is_asleep()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.shared.epoch.begin_wait()
+    }
+}

@@ -7,11 +7,12 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Cache};
 use crossbeam_utils::CachePadded;
 use nic_switch::{Deliveries, Forwarding};
-use port::{Burst, Cycles, Port};
+use port::{BURST, Burst, Cycles, Port};
 use sys::clock;
 
 use crate::counters::VPortCounters;
 use crate::epoch::Epoch;
+use crate::forward::Decision;
 use crate::handle::{Command, Commands};
 use crate::hold::Allowance;
 use crate::ready::{PortSet, ReadySet};
@@ -91,6 +92,8 @@ pub(crate) struct Worker {
     pub(crate) forwarding: Cache<Arc<ArcSwap<Forwarding>>, Arc<Forwarding>>,
     pub(crate) slots: Vec<Option<Slot>>,
     pub(crate) deliveries: Deliveries,
+    /// Of the frames of the burst.
+    pub(crate) decisions: Vec<Decision>,
     /// Ports to be flushed.
     pub(crate) touched: Vec<usize>,
     shared: Arc<Shared>,
@@ -111,6 +114,7 @@ impl Worker {
             forwarding: Cache::new(Arc::clone(&shared.forwarding)),
             slots: (0..ports).map(|_| None).collect(),
             deliveries,
+            decisions: Vec::with_capacity(BURST),
             touched: Vec::with_capacity(ports),
             due: PortSet::new(ports),
             polled: PortSet::new(ports),
@@ -279,10 +283,11 @@ impl Worker {
             false => Some(micros.map_or(DOORBELL_POLL, |m| m.min(DOORBELL_POLL))),
         };
         let shared = &self.shared;
-        let busy = || !shared.ready.is_empty() || shared.attention.load(Ordering::SeqCst);
-        if shared.sleeper.sleep(limit, busy) {
-            count(&shared.work.sleeps, 1);
-        }
+        shared.sleeper.sleep(limit, || {
+            let stay = !shared.ready.is_empty() || shared.attention.load(Ordering::SeqCst);
+            count(&shared.work.sleeps, u64::from(!stay));
+            stay
+        });
     }
 }
 

@@ -1,6 +1,5 @@
 //! A batch of frames that one queue of one port sent.
 
-use std::cell::OnceCell;
 use std::ops::Range;
 
 use ethernet::Sum;
@@ -166,7 +165,6 @@ impl Burst {
         slot.slices = slices;
         slot.shortest = spec.pad_to.min(HEADER_MAX);
         slot.meta = spec.meta;
-        slot.layout = OnceCell::new();
         if let Some(at) = spec.ipv4_checksum_at {
             fill_ipv4_checksum(&mut slot.header[..slot.header_len], usize::from(at))?;
         }
@@ -175,6 +173,7 @@ impl Burst {
         }
         // Here rather than where the segments are made: the one to blame is the sender.
         slot.segmenter().map_err(|_| Malformed::BadSegmentation)?;
+        slot.layout = ethernet::parse(&slot.header[..slot.header_len]);
         if slot.body_len == 0 && slot.header_len < slot.shortest {
             pad(slot);
         }

@@ -1,6 +1,5 @@
 //! A frame on its way through the switch.
 
-use std::cell::OnceCell;
 use std::ops::Range;
 
 use ethernet::{Gso, GsoError, Inc, Layout, MacAddr, Segmenter, VlanTag};
@@ -70,7 +69,7 @@ pub(crate) struct Slot {
     /// Shorter segments are padded to this length.
     pub(crate) shortest: usize,
     pub(crate) meta: FrameMeta,
-    pub(crate) layout: OnceCell<Layout>,
+    pub(crate) layout: Layout,
 }
 
 impl Slot {
@@ -83,7 +82,7 @@ impl Slot {
             body_len: 0,
             shortest: 0,
             meta: FrameMeta::default(),
-            layout: OnceCell::new(),
+            layout: Layout::default(),
         }
     }
 
@@ -146,9 +145,9 @@ impl<'a> Frame<'a> {
         ethernet::header::ethertype(self.header()).unwrap_or_default()
     }
 
-    /// Where the headers lie; parsed once, when first asked for.
+    /// Where the headers lie.
     #[must_use]
     pub fn layout(&self) -> Layout {
-        *self.slot.layout.get_or_init(|| ethernet::parse(self.header()))
+        self.slot.layout
     }
 }

@@ -12,7 +12,7 @@ use crate::reason::Refusal;
 /// The pieces of a frame for a receiver that takes neither unfinished checksums nor frames to be segmented.
 #[derive(Debug)]
 pub struct Pieces<'a> {
-    frame: Frame<'a>,
+    frame: &'a Frame<'a>,
     segmenter: Option<Segmenter<'a>>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Pieces<'a> {
     ///
     /// # Errors
     /// The frame asks to be cut in a way that makes no sense.
-    pub fn new(frame: Frame<'a>) -> Result<Self, Refusal> {
+    pub fn new(frame: &'a Frame<'a>) -> Result<Self, Refusal> {
         let segmenter = frame.slot.segmenter().map_err(|_| Refusal::BadSegmentation)?;
         Ok(Self { frame, segmenter })
     }
@@ -75,7 +75,7 @@ impl<'a> Pieces<'a> {
         let mut made = match &self.segmenter {
             Some(segmenter) => self.segment(segmenter, index, scratch),
             None => {
-                let finish = whole_frame_finish(&self.frame);
+                let finish = whole_frame_finish(self.frame);
                 if tag.is_none() {
                     return self.piece(self.frame.header(), slot.body_start, slot.body_len, finish);
                 }

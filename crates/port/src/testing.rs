@@ -249,7 +249,7 @@ pub(crate) fn check(frame: &[u8]) -> Checked {
     let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
     let (mut l3, mut tag) = (14, None);
     while word(l3 - 2) == 0x8100 {
-        tag = tag.or(Some(word(l3)));
+        tag = tag.or_else(|| Some(word(l3)));
         l3 += 4;
     }
     let (number, l4, end, ip_id) = if word(l3 - 2) == 0x0800 {

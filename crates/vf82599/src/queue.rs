@@ -181,9 +181,10 @@ impl Port for Queues {
     }
 
     fn flush(&mut self, now: Cycles) {
-        self.view = None;
-        for rx in &mut self.rx {
-            rx.end_round();
+        if let Some(view) = self.view.take() {
+            for rx in &mut self.rx {
+                rx.end_round(&self.state, &view);
+            }
         }
         self.delta.flush(&self.state);
         let events = std::mem::take(&mut self.events);

@@ -58,7 +58,8 @@ fn what_was_decided_on_is_what_is_delivered() {
     domain.view().write_bytes(FIRST, &[0xff; 64]).unwrap();
     assert_eq!(burst.frame(0).header(), &bytes[..128]);
     let view = domain.view();
-    let pieces = Pieces::new(burst.frame(0)).unwrap();
+    let frame = burst.frame(0);
+    let pieces = Pieces::new(&frame).unwrap();
     let mut scratch = [0; HEADER_MAX + 4];
     pieces.get(0, None, &mut scratch).write(&buffers(&view, SECOND, bytes.len(), &[bytes.len()])).unwrap();
     assert_eq!(read(&view, SECOND, bytes.len()), bytes);
@@ -86,7 +87,8 @@ fn r15_a_racing_writer_cannot_change_what_was_decided_on() {
             burst.commit(&Spec { pad_to: 60, ..Spec::default() }).unwrap();
             let decided = burst.frame(0).header().to_vec();
             let mut scratch = [0; HEADER_MAX + 4];
-            let pieces = Pieces::new(burst.frame(0)).unwrap();
+            let frame = burst.frame(0);
+            let pieces = Pieces::new(&frame).unwrap();
             let piece = pieces.get(0, None, &mut scratch);
             piece.write(&buffers(&view, SECOND, piece.len(), &[64])).unwrap();
             assert_eq!(read(&view, SECOND, decided.len()), decided, "round {round}");

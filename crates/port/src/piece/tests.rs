@@ -22,7 +22,13 @@ fn burst(domain: &DmaDomain, bytes: &[u8], from: &[usize], meta: FrameMeta) -> B
 }
 
 /// The bytes of piece `index` as a receiver with buffers of the lengths `into` gets them.
-fn deliver(view: &MemoryView, frame: Frame<'_>, index: u32, tag: Option<VlanTag>, into: &[usize]) -> Vec<u8> {
+fn deliver(
+    view: &MemoryView,
+    frame: &Frame<'_>,
+    index: u32,
+    tag: Option<VlanTag>,
+    into: &[usize],
+) -> Vec<u8> {
     let pieces = Pieces::new(frame).unwrap();
     let mut scratch = [0xee; HEADER_MAX + 4];
     let piece = pieces.get(index, tag, &mut scratch);
@@ -67,7 +73,7 @@ proptest! {
         let burst = burst(&domain, &sample.build(field), &from, meta);
         let frame = burst.frame(0);
         prop_assert_eq!(frame.meta().tag.map(|t| t.0), sample.tags.first().copied());
-        let arrived = deliver(&domain.view(), frame, 0, tag.map(VlanTag), &into);
+        let arrived = deliver(&domain.view(), &frame, 0, tag.map(VlanTag), &into);
         prop_assert_eq!(arrived, expected(&sample.build(Field::Right), !sample.tags.is_empty(), tag));
     }
 
@@ -85,16 +91,16 @@ proptest! {
         let domain = memory();
         let meta = FrameMeta { gso: Some(sample.segmentation(mss)), ..FrameMeta::default() };
         let burst = burst(&domain, &sample.build(Field::PseudoHeader), &from, meta);
-        let count = Pieces::new(burst.frame(0)).unwrap().count();
+        let count = Pieces::new(&burst.frame(0)).unwrap().count();
         prop_assert_eq!(count as usize, sample.payload.len().div_ceil(usize::from(mss)));
         // A resumed delivery makes any piece without those before it.
         let order: Vec<u32> = if last_first { (0..count).rev().collect() } else { (0..count).collect() };
         let mut joined = vec![0; sample.payload.len()];
         for index in order {
-            let arrived = deliver(&domain.view(), burst.frame(0), index, tag.map(VlanTag), &into);
+            let arrived = deliver(&domain.view(), &burst.frame(0), index, tag.map(VlanTag), &into);
             prop_assert!(arrived.len() >= 60);
             let found = check(&arrived);
-            prop_assert_eq!(found.tag, tag.or(sample.tags.get(1).copied()));
+            prop_assert_eq!(found.tag, tag.or_else(|| sample.tags.get(1).copied()));
             prop_assert!(found.padding == 0 || arrived.len() <= 64);
             let start = index as usize * usize::from(mss);
             joined[start..start + found.payload.len()].copy_from_slice(&found.payload);
@@ -130,9 +136,10 @@ fn the_payload_of_64_kib_is_cut_and_checked() {
     let (domain, sample) = (memory(), tcp(65_000));
     let meta = FrameMeta { gso: Some(sample.segmentation(1448)), ..FrameMeta::default() };
     let burst = burst(&domain, &sample.build(Field::PseudoHeader), &[16_384], meta);
-    let pieces = Pieces::new(burst.frame(0)).unwrap();
+    let frame = burst.frame(0);
+    let pieces = Pieces::new(&frame).unwrap();
     let joined: Vec<u8> = (0..pieces.count())
-        .flat_map(|n| check(&deliver(&domain.view(), burst.frame(0), n, None, &[2048])).payload)
+        .flat_map(|n| check(&deliver(&domain.view(), &burst.frame(0), n, None, &[2048])).payload)
         .collect();
     assert_eq!(joined, sample.payload);
 }
@@ -141,7 +148,8 @@ fn the_payload_of_64_kib_is_cut_and_checked() {
 fn buffers_too_small_or_not_to_be_written_refuse_the_piece() {
     let (domain, sample) = (memory(), tcp(1000));
     let burst = burst(&domain, &sample.build(Field::Right), &[5000], FrameMeta::default());
-    let pieces = Pieces::new(burst.frame(0)).unwrap();
+    let frame = burst.frame(0);
+    let pieces = Pieces::new(&frame).unwrap();
     let mut scratch = [0; HEADER_MAX + 4];
     let piece = pieces.get(0, None, &mut scratch);
     let view = domain.view();
@@ -170,7 +178,7 @@ fn a_udp_checksum_of_zero_is_sent_as_its_other_form() {
     assert!(found.is_some());
     let domain = memory();
     let burst = burst(&domain, &sample.build(Field::PseudoHeader), &[100], partial(&sample));
-    let arrived = deliver(&domain.view(), burst.frame(0), 0, None, &[100]);
+    let arrived = deliver(&domain.view(), &burst.frame(0), 0, None, &[100]);
     assert_eq!(arrived[40..42], [0xff, 0xff]);
     check(&arrived);
 }

@@ -184,7 +184,8 @@ impl WriteBack {
     /// The two words. The second holds status and length, by either of which drivers know that the descriptor is
     /// done: it must be stored last.
     pub(super) fn encode(self) -> [u64; 2] {
-        let first = u64::from(self.rss_type & 0xf) | u64::from(self.packet_type) << 4 | u64::from(self.hash) << 32;
+        let first =
+            u64::from(self.rss_type & 0xf) | u64::from(self.packet_type) << 4 | u64::from(self.hash) << 32;
         let second = u64::from(self.status) | u64::from(self.length) << 32 | u64::from(self.vlan) << 48;
         [first, second]
     }

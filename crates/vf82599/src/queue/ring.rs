@@ -158,6 +158,7 @@ pub(super) fn store_last_word(memory: &GuestSlice<'_>, index: u32, value: u32) {
 #[inline]
 pub(super) fn store(memory: &GuestSlice<'_>, index: u32, words: [u64; 2]) {
     let at = index as usize * descriptor::BYTES;
-    let stored = memory.store_u64_release(at, words[0]).and_then(|()| memory.store_u64_release(at + 8, words[1]));
+    let stored =
+        memory.store_u64_release(at, words[0]).and_then(|()| memory.store_u64_release(at + 8, words[1]));
     debug_assert!(stored.is_ok(), "the ring lies in its memory");
 }

@@ -16,10 +16,13 @@ const FCS: usize = 4;
 const TAG: usize = ethernet::VLAN_TAG_LEN;
 /// Memory pieces that the buffers of one frame may lie in.
 const MAX_SLICES: usize = 32;
+/// Descriptors that are written at once.
+const MAX_WRITTEN: usize = 4 * MAX_SLICES;
 /// The only descriptor type that drivers use: one buffer, advanced.
 const ADVANCED_ONE_BUFFER: u32 = 1;
-/// Descriptors whose buffers are fetched into the cache ahead of their use.
-const AHEAD: u32 = 6;
+/// How many descriptors ahead of their use buffers are fetched into the cache, and descriptors, which are read then.
+const BUFFER_AHEAD: u32 = 8;
+const DESCRIPTOR_AHEAD: u32 = 24;
 
 /// One receive queue.
 #[derive(Debug)]
@@ -30,6 +33,9 @@ pub(super) struct RxQueue {
     ring: Ring,
     /// What the registers said in this round.
     round: Option<Round>,
+    /// What is to be written over the descriptors from the head on. Done for many at once: the driver that polls takes
+    /// the cache line of a descriptor away each time one is written.
+    written: ArrayVec<[u64; 2], MAX_WRITTEN>,
     scratch: Box<[u8; HEADER_MAX + TAG]>,
 }
 
@@ -75,16 +81,45 @@ impl RxQueue {
     pub(super) fn new(index: u32, limits_length: bool) -> Self {
         let ring = Ring::new(rx(index, 0), word::RX_GENERATION + index as usize);
         let scratch = Box::new([0; HEADER_MAX + TAG]);
-        Self { block: rx(index, 0), limits_length, ring, round: None, scratch }
+        Self { block: rx(index, 0), limits_length, ring, round: None, written: ArrayVec::new(), scratch }
     }
 
-    /// The registers are looked at again before the next frame.
-    pub(super) fn end_round(&mut self) {
+    /// Shows the driver what was put in this round. The registers are looked at again before the next frame.
+    pub(super) fn end_round(&mut self, state: &VfState, view: &MemoryView) {
         self.round = None;
+        if !self.written.is_empty()
+            && let Some(memory) = self.ring.memory(view)
+        {
+            self.publish(state, &memory);
+        }
+        self.written.clear();
+    }
+
+    /// Writes the descriptors that are done, then the head.
+    fn publish(&mut self, state: &VfState, memory: &GuestSlice<'_>) {
+        let mut position = self.ring.head();
+        for words in self.written.drain(..) {
+            store(memory, position, words);
+            position = self.ring.after(position, 1);
+        }
+        self.ring.set_head(state, position);
+    }
+
+    /// The descriptor that is filled next.
+    fn next(&self) -> u32 {
+        // At most MAX_WRITTEN, so that it fits.
+        let written = u32::try_from(self.written.len()).unwrap_or(0);
+        self.ring.after(self.ring.head(), written)
     }
 
     /// Delivers a frame; what was delivered of it is added to `received`.
-    pub(super) fn put(&mut self, state: &VfState, view: &MemoryView, job: &Job<'_>, received: &mut Received) -> Put {
+    pub(super) fn put(
+        &mut self,
+        state: &VfState,
+        view: &MemoryView,
+        job: &Job<'_>,
+        received: &mut Received,
+    ) -> Put {
         let mut round = match self.round {
             Some(round) => round,
             None => self.look(state),
@@ -95,7 +130,7 @@ impl RxQueue {
         let Some(memory) = self.ring.memory(view) else {
             return Put::Refused(Refusal::DmaFault);
         };
-        let pieces = match Pieces::new(*job.frame) {
+        let pieces = match Pieces::new(job.frame) {
             Ok(pieces) => pieces,
             Err(reason) => return Put::Refused(reason),
         };
@@ -104,7 +139,7 @@ impl RxQueue {
             return Put::Refused(Refusal::TooLong);
         }
         let template = write_back(job.frame, out_of_band, job.hash);
-        let mut head = self.ring.head();
+        let mut head = self.next();
         let mut end = Put::Done;
         for index in job.from..pieces.count() {
             let piece = pieces.get(index, in_bytes, &mut self.scratch);
@@ -124,18 +159,24 @@ impl RxQueue {
                 break;
             }
             prefetch(&self.ring, &memory, view, head, room, setup.buffer);
-            match deliver(&self.ring, &memory, view, head, setup.buffer, &piece, template) {
-                Ok(next) => head = next,
-                Err(reason) => {
-                    end = Put::Refused(reason);
-                    break;
-                }
+            if let Err(reason) = fill(&self.ring, &memory, view, head, setup.buffer, &piece) {
+                end = Put::Refused(reason);
+                break;
             }
             received.packets += 1;
             received.octets += piece.len() as u64;
-        }
-        if head != self.ring.head() {
-            self.ring.set_head(state, head);
+            let mut left = piece.len();
+            while left > 0 {
+                let length = left.min(setup.buffer);
+                left -= length;
+                let status = if left == 0 { template.status } else { WriteBack::DD };
+                let length = u16::try_from(length).unwrap_or(u16::MAX);
+                self.written.push(WriteBack { status, length, ..template }.encode());
+                head = self.ring.after(head, 1);
+            }
+            if self.written.remaining_capacity() < MAX_SLICES {
+                self.publish(state, &memory);
+            }
         }
         end
     }
@@ -182,27 +223,26 @@ impl Setup {
 /// device's.
 #[inline]
 fn prefetch(ring: &Ring, memory: &GuestSlice<'_>, view: &MemoryView, head: u32, room: u32, buffer: usize) {
-    if room > AHEAD {
-        let next = ring.after(head, AHEAD);
+    if room > BUFFER_AHEAD {
+        let next = ring.after(head, BUFFER_AHEAD);
         if let Ok(slice) = view.first_slice(load_address(memory, next), buffer, Access::Write) {
             slice.prefetch_write(0);
         }
-        if room > 2 * AHEAD {
-            memory.prefetch_write(ring.after(head, 2 * AHEAD) as usize * BYTES);
+        if room > DESCRIPTOR_AHEAD {
+            memory.prefetch_write(ring.after(head, DESCRIPTOR_AHEAD) as usize * BYTES);
         }
     }
 }
 
-/// Copies one piece into the buffers from descriptor `head` on; the new head.
-fn deliver(
+/// Copies one piece into the buffers from descriptor `head` on.
+fn fill(
     ring: &Ring,
     memory: &GuestSlice<'_>,
     view: &MemoryView,
     head: u32,
     buffer: usize,
     piece: &Piece<'_>,
-    template: WriteBack,
-) -> Result<u32, Refusal> {
+) -> Result<(), Refusal> {
     let mut slices = ArrayVec::<GuestSlice<'_>, MAX_SLICES>::new();
     let (mut left, mut position) = (piece.len(), head);
     while left > 0 {
@@ -219,17 +259,7 @@ fn deliver(
             }
         }
     }
-    piece.write(&slices)?;
-    let (mut left, mut position) = (piece.len(), head);
-    while left > 0 {
-        let length = left.min(buffer);
-        left -= length;
-        let status = if left == 0 { template.status } else { WriteBack::DD };
-        let length = u16::try_from(length).unwrap_or(u16::MAX);
-        store(memory, position, WriteBack { status, length, ..template }.encode());
-        position = ring.after(position, 1);
-    }
-    Ok(position)
+    piece.write(&slices)
 }
 
 /// What the descriptor of the frame's last buffer says of it.
@@ -253,7 +283,9 @@ fn write_back(frame: &Frame<'_>, tag: Option<VlanTag>, hash: Option<Hash>) -> Wr
     // The checksum named by the sender must be that of the outermost headers, which is what the flag speaks of.
     let verified = match (frame.meta().checksum, frame.meta().gso) {
         (_, Some(cut)) => cut.l4_offset == layout.l4_offset,
-        (Checksum::Partial { start, .. } | Checksum::PartialCrc32c { start, .. }, None) => start == layout.l4_offset,
+        (Checksum::Partial { start, .. } | Checksum::PartialCrc32c { start, .. }, None) => {
+            start == layout.l4_offset
+        }
         (Checksum::Complete, None) => true,
         (Checksum::Unverified, None) => false,
     };

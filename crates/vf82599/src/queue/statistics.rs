@@ -1,8 +1,6 @@
 //! The statistics registers, and the counters behind them.
 
-use crate::registers::{
-    VFGORC_LSB, VFGORC_MSB, VFGOTC_LSB, VFGOTC_MSB, VFGPRC, VFGPTC, VFMPRC,
-};
+use crate::registers::{VFGORC_LSB, VFGORC_MSB, VFGOTC_LSB, VFGOTC_MSB, VFGPRC, VFGPTC, VFMPRC};
 use crate::state::{VfState, word};
 
 /// Statistics since the last flush.

@@ -7,7 +7,8 @@ use super::frames::{plain, segment, tcp};
 use super::rig::{TX_BUFFERS, Vf, forward};
 use crate::registers::{CONTROL, tx};
 
-const TCP: Context = Context { vlan: 0, mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 1000, slot: 0 };
+const TCP: Context =
+    Context { vlan: 0, mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 1000, slot: 0 };
 
 /// Posts a TCP frame of `payload` bytes to be cut into segments of 1,000.
 fn post_tso(vf: &mut Vf, ring: &mut TxRing, payload: usize) {

@@ -141,7 +141,14 @@ pub struct Received {
 
 impl RxRing {
     /// Programs and enables the ring, without descriptors yet. `control` are the bits of RXDCTL besides ENABLE.
-    pub fn enable(registers: &mut impl Registers, queue: u32, base: u64, size: u32, kib: u32, control: u32) -> Self {
+    pub fn enable(
+        registers: &mut impl Registers,
+        queue: u32,
+        base: u64,
+        size: u32,
+        kib: u32,
+        control: u32,
+    ) -> Self {
         registers.write(RX_BLOCK + QUEUE * queue + 0x14, 1 << 28 | 1 << 25 | 0x400 | kib);
         start(registers, RX_BLOCK + QUEUE * queue, base, size, control);
         let buffers = base.wrapping_add(u64::from(size) * 16);

@@ -42,7 +42,8 @@ pub(super) fn segment(frame: &[u8]) -> (usize, &[u8]) {
 }
 
 pub(super) fn sum(bytes: &[u8]) -> u16 {
-    let mut sum: u64 = bytes.chunks(2).map(|w| u64::from(w[0]) << 8 | u64::from(*w.get(1).unwrap_or(&0))).sum();
+    let mut sum: u64 =
+        bytes.chunks(2).map(|w| u64::from(w[0]) << 8 | u64::from(*w.get(1).unwrap_or(&0))).sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

@@ -71,7 +71,10 @@ fn r01_receive_tails_outside_of_the_ring_give_no_buffer() {
     vf.rx(0, 64, 2, 0);
     for tail in [64, 0xffff] {
         vf.state.write(rx(0, TAIL), tail);
-        assert_eq!(put(&mut other, &mut vf.queues, &plain(1, 60), &port::Spec::default()), Put::Full { next: 0 });
+        assert_eq!(
+            put(&mut other, &mut vf.queues, &plain(1, 60), &port::Spec::default()),
+            Put::Full { next: 0 }
+        );
     }
 }
 
@@ -111,7 +114,8 @@ fn r06_frames_longer_than_any() {
     let tso = |last| driver::data(TX_BUFFERS, 0xffff, TSE | last, TXSM);
     only_the_good_one(&[driver::data(TX_BUFFERS, 9729, EOP, 0)], Malformed::TooLong);
     only_the_good_one(&[&long(0, 0)[..], &[good()]].concat(), Malformed::TooLong);
-    let context = Context { mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 9000, slot: 0, vlan: 0 };
+    let context =
+        Context { mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 9000, slot: 0, vlan: 0 };
     only_the_good_one(&[context.words(), tso(0), tso(0), tso(0), tso(0), tso(EOP)], Malformed::TooLong);
 }
 
@@ -215,7 +219,8 @@ fn r13_a_frame_shorter_than_its_header() {
     for length in [1, 11, 13] {
         only_the_good_one(&[driver::data(TX_BUFFERS, length, EOP | RS, 0)], Malformed::TooShort);
     }
-    let context = Context { mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 1448, slot: 0, vlan: 0 };
+    let context =
+        Context { mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 1448, slot: 0, vlan: 0 };
     for length in [14, 53, 54] {
         let tso = driver::data(TX_BUFFERS, length, EOP | TSE, TXSM);
         only_the_good_one(&[context.words(), tso], Malformed::BadSegmentation);
@@ -225,7 +230,8 @@ fn r13_a_frame_shorter_than_its_header() {
 #[test]
 fn n02_n03_n04_contexts_that_lie() {
     let frame = |command, options| driver::data(TX_BUFFERS, 1000, EOP | command, options);
-    let honest = Context { mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 1448, slot: 0, vlan: 0 };
+    let honest =
+        Context { mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 1448, slot: 0, vlan: 0 };
     for (context, command, options, reason) in [
         (Context { mss: 0, ..honest }, TSE, TXSM, Malformed::BadSegmentation),
         (Context { l4: 3, ..honest }, TSE, TXSM, Malformed::Unsupported),
@@ -247,7 +253,8 @@ fn q02_a_guest_cannot_amplify_with_tiny_segments() {
     let (mut vf, mut ring, view) = sender();
     let bytes = tcp(60_000);
     view.write_bytes(TX_BUFFERS, &bytes).unwrap();
-    let context = Context { mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 1, slot: 0, vlan: 0 };
+    let context =
+        Context { mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 1, slot: 0, vlan: 0 };
     ring.post(&view, context.words());
     ring.post(&view, driver::data(TX_BUFFERS, bytes.len(), EOP | TSE, TXSM));
     ring.ring_doorbell(&mut vf.state);

@@ -42,7 +42,8 @@ pub(super) struct Vf {
 impl Registers for VfState {
     fn write(&mut self, offset: u32, value: u32) {
         if offset % 0x40 == CONTROL {
-            let (base, from) = if offset < 0x2000 { (word::RX_GENERATION, 0x1000) } else { (word::TX_GENERATION, 0x2000) };
+            let (base, from) =
+                if offset < 0x2000 { (word::RX_GENERATION, 0x1000) } else { (word::TX_GENERATION, 0x2000) };
             self.private.fetch_add(base + (offset - from) as usize / 0x40, 1);
         }
         self.set_register(offset, value);

@@ -8,13 +8,16 @@ use super::driver::{RX_EOP, RX_L4CS, RX_VP, Registers};
 use super::frames::{ipv4, plain, tagged, tcp};
 use super::rig::{NOT_READY, Vf, put};
 use crate::registers::{
-    CONTROL, ENABLE, RXDCTL_RLPML_EN, RXDCTL_VME, SRRCTL, VFGORC_LSB, VFGORC_MSB, VFGPRC, VFMPRC, VFMRQC, VFPSRTYPE,
-    VFRETA, VFRSSRK, rx,
+    CONTROL, ENABLE, RXDCTL_RLPML_EN, RXDCTL_VME, SRRCTL, VFGORC_LSB, VFGORC_MSB, VFGPRC, VFMPRC, VFMRQC,
+    VFPSRTYPE, VFRETA, VFRSSRK, rx,
 };
 use crate::state::word;
 
-const NO_SPEC: Spec =
-    Spec { meta: FrameMeta { tag: None, checksum: Checksum::Unverified, gso: None }, pad_to: 60, ipv4_checksum_at: None };
+const NO_SPEC: Spec = Spec {
+    meta: FrameMeta { tag: None, checksum: Checksum::Unverified, gso: None },
+    pad_to: 60,
+    ipv4_checksum_at: None,
+};
 
 fn with_tag(tag: u16) -> Spec {
     Spec { meta: FrameMeta { tag: Some(VlanTag(tag)), ..FrameMeta::default() }, ..NO_SPEC }
@@ -105,7 +108,11 @@ fn packet_types_and_checksum_flags() {
         let spec = Spec { meta: FrameMeta { checksum, ..FrameMeta::default() }, ..NO_SPEC };
         assert_eq!(put(&mut sender, &mut vf.queues, &bytes, &spec), Put::Done);
         let frame = ring.receive(&vf.view()).unwrap();
-        assert_eq!((frame.packet_type, frame.status), (packet_type, 1 | RX_EOP | flags), "{checksum:?} {bytes:x?}");
+        assert_eq!(
+            (frame.packet_type, frame.status),
+            (packet_type, 1 | RX_EOP | flags),
+            "{checksum:?} {bytes:x?}"
+        );
     }
 }
 
@@ -113,9 +120,9 @@ fn packet_types_and_checksum_flags() {
 fn rss_spreads_by_the_key_and_table_of_the_guest() {
     // The verification suite of the RSS specification: 66.9.149.187:2794 to 161.142.100.80:1766.
     const KEY: [u8; 40] = [
-        0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca,
-        0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b,
-        0xbe, 0xac, 0x01, 0xfa,
+        0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0,
+        0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42,
+        0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
     ];
     let (mut sender, mut vf) = (Vf::new(), Vf::new());
     let mut rings = [0, 1, 2, 3].map(|queue| vf.rx(queue, 64, 2, 0));
@@ -240,7 +247,11 @@ fn a_full_ring_says_so_and_takes_the_frame_when_it_has_room() {
     (0..7).for_each(|n| assert_eq!(ring.receive(&view).unwrap().bytes, plain(n, 60)));
     ring.refill(&view, 2);
     ring.ring_doorbell(&mut vf.state);
-    assert_eq!(put(&mut sender, &mut vf.queues, &plain(8, 5000), &NO_SPEC), Put::Full { next: 0 }, "3 buffers needed");
+    assert_eq!(
+        put(&mut sender, &mut vf.queues, &plain(8, 5000), &NO_SPEC),
+        Put::Full { next: 0 },
+        "3 buffers needed"
+    );
     assert_eq!(put(&mut sender, &mut vf.queues, &plain(9, 4000), &NO_SPEC), Put::Done);
     assert_eq!(ring.receive(&view).unwrap().bytes, plain(9, 4000));
 }
@@ -263,10 +274,16 @@ fn a_queue_that_is_not_set_up_is_not_ready() {
     assert_eq!(put(&mut sender, &mut vf.queues, &frame, &NO_SPEC), NOT_READY, "never enabled");
     vf.rx(0, 64, 2, 0);
     assert_eq!(put(&mut sender, &mut vf.queues, &frame, &NO_SPEC), Put::Done);
-    for (register, value) in [(CONTROL, 0), (SRRCTL, 0), (SRRCTL, 0x0200_0000), (SRRCTL, 0x0400_0002), (SRRCTL, 2)] {
+    for (register, value) in
+        [(CONTROL, 0), (SRRCTL, 0), (SRRCTL, 0x0200_0000), (SRRCTL, 0x0400_0002), (SRRCTL, 2)]
+    {
         vf.rx(0, 64, 2, 0);
         vf.state.write(rx(0, register), value);
-        assert_eq!(put(&mut sender, &mut vf.queues, &frame, &NO_SPEC), NOT_READY, "{register:#x} = {value:#x}");
+        assert_eq!(
+            put(&mut sender, &mut vf.queues, &frame, &NO_SPEC),
+            NOT_READY,
+            "{register:#x} = {value:#x}"
+        );
     }
     vf.rx(0, 64, 2, 0);
     for (index, off, on) in [(word::LINK, 0, 1), (word::DMA_ENABLED, 0, 1)] {

@@ -14,10 +14,16 @@ use crate::state::word;
 #[derive(Clone, Debug)]
 enum Step {
     /// A frame of this many bytes on this queue, in two buffers if `cut`.
-    Send { queue: u32, length: usize, cut: bool },
+    Send {
+        queue: u32,
+        length: usize,
+        cut: bool,
+    },
     Forward,
     /// The driver takes what has arrived and gives back some buffers.
-    Receive { refill: u32 },
+    Receive {
+        refill: u32,
+    },
     Reattach,
 }
 
@@ -25,7 +31,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let send = (0..2u32, prop_oneof![18..100usize, 18..9000usize], any::<bool>())
         .prop_map(|(queue, length, cut)| Step::Send { queue, length, cut });
     let receive = (0..40u32).prop_map(|refill| Step::Receive { refill });
-    prop::collection::vec(prop_oneof![5 => send, 4 => Just(Step::Forward), 3 => receive, 1 => Just(Step::Reattach)], 1..200)
+    prop::collection::vec(
+        prop_oneof![5 => send, 4 => Just(Step::Forward), 3 => receive, 1 => Just(Step::Reattach)],
+        1..200,
+    )
 }
 
 proptest! {

@@ -35,7 +35,8 @@ fn post(vf: &mut Vf, ring: &mut TxRing, bytes: &[u8], ask: Ask<'_>) {
     ring.ring_doorbell(&mut vf.state);
 }
 
-const TCP: Context = Context { vlan: 0, mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 0, slot: 0 };
+const TCP: Context =
+    Context { vlan: 0, mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 0, slot: 0 };
 
 /// What a frame with these descriptors is taken for.
 fn taken(bytes: &[u8], ask: Ask<'_>) -> (Vec<u8>, FrameMeta) {
@@ -142,7 +143,11 @@ fn tags_come_from_the_context_or_from_the_bytes() {
     let (header, meta) = taken(&tagged(&bytes, 0x6005), Ask::default());
     assert_eq!((header, meta.tag), (bytes.clone(), Some(VlanTag(0x6005))));
     let (header, meta) = taken(&tagged(&bytes, 9), Ask { context, command: VLE, ..Ask::default() });
-    assert_eq!((header, meta.tag), (tagged(&bytes, 9), Some(VlanTag(0x6005))), "a second tag stays in the bytes");
+    assert_eq!(
+        (header, meta.tag),
+        (tagged(&bytes, 9), Some(VlanTag(0x6005))),
+        "a second tag stays in the bytes"
+    );
     let (_, meta) = taken(&bytes, Ask { context, ..Ask::default() });
     assert_eq!(meta.tag, None, "the context's tag is for frames with VLE only");
 }
@@ -188,7 +193,8 @@ fn the_two_contexts_of_a_queue_persist() {
 fn statistics_count_what_is_on_the_wire() {
     let mut vf = Vf::new();
     let mut ring = vf.tx(0, 64);
-    let octets = |vf: &Vf| u64::from(vf.state.register(VFGOTC_LSB)) | u64::from(vf.state.register(VFGOTC_MSB)) << 32;
+    let octets =
+        |vf: &Vf| u64::from(vf.state.register(VFGOTC_LSB)) | u64::from(vf.state.register(VFGOTC_MSB)) << 32;
     let ask = Ask { context: Some(Context { mss: 1000, ..TCP }), command: TSE, options: TXSM, cuts: &[] };
     post(&mut vf, &mut ring, &tcp(2500), ask);
     vf.take();
