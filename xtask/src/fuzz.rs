@@ -1,7 +1,10 @@
 //! `cargo xtask fuzz`: the fuzz targets of `fuzz/`, each for a bounded time.
 
 use std::fs;
+use std::num::NonZero;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -24,7 +27,7 @@ pub(crate) fn run(seconds: u32, target: Option<&str>) -> Result<Tally> {
             None => bail!("there is no fuzz target `{name}`; there are: {}", all.join(", ")),
         },
     };
-    let mut tally = Tally::default();
+    let tally = Tally::default();
     if chosen.is_empty() {
         ui::line("there are no fuzz targets in fuzz/fuzz_targets");
         return Ok(tally);
@@ -35,15 +38,33 @@ pub(crate) fn run(seconds: u32, target: Option<&str>) -> Result<Tally> {
         process::run(Command::new(workspace::cargo()).args(install))
             .context("cargo-fuzz is missing and could not be installed")?;
     }
-    let nightly = has_nightly();
-    for name in chosen {
-        ui::step(&format!("fuzz {name} for {seconds} s"));
-        let began = Instant::now();
-        let result = fuzz(nightly, name, seconds);
-        ui::verdict(result.is_ok(), name, began.elapsed());
-        tally.count(name, result);
-    }
-    Ok(tally)
+    let fuzzer = Fuzzer { nightly: has_nightly(), seconds };
+    ui::step("building the fuzz targets");
+    process::run(fuzzer.cargo().args(["fuzz", "build"])).context("the fuzz targets do not build")?;
+    ui::step(&format!("fuzzing each of {} targets for {seconds} s", chosen.len()));
+    // A target keeps one processor busy: as many at a time as there are.
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let waiting = Mutex::new(chosen.into_iter());
+    let tally = Mutex::new(tally);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(name) = next(&waiting) {
+                    let began = Instant::now();
+                    let result = fuzzer.run(name);
+                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                    ui::verdict(result.is_ok(), name, began.elapsed());
+                    tally.count(name, result);
+                }
+            });
+        }
+    });
+    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The next target to run; the lock is not held while it runs.
+fn next<'a>(waiting: &Mutex<impl Iterator<Item = &'a String>>) -> Option<&'a String> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 /// The names of the targets: the files in `fuzz/fuzz_targets`.
@@ -63,28 +84,47 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn fuzz(nightly: bool, name: &str, seconds: u32) -> Result<()> {
-    // By rustup's own `cargo`: only that one understands `+nightly`.
-    let mut command = Command::new("cargo");
-    // Both name the toolchain of the cargo that runs xtask, and would win over `+nightly`.
-    command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-    if nightly {
-        command.arg("+nightly");
-    } else {
-        // The sanitizer and coverage flags are unstable; the stable compiler has them too.
-        command.env("RUSTC_BOOTSTRAP", "1");
+/// How targets are run.
+struct Fuzzer {
+    nightly: bool,
+    seconds: u32,
+}
+
+impl Fuzzer {
+    /// A cargo with the unstable flags for sanitizers and coverage.
+    fn cargo(&self) -> Command {
+        // By rustup's own `cargo`: only that one understands `+nightly`.
+        let mut command = Command::new("cargo");
+        // Both name the toolchain of the cargo that runs xtask, and would win over `+nightly`.
+        command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").current_dir(workspace::root());
+        // Of a crash, cargo-fuzz would show its own stack last.
+        command.env("RUST_LIB_BACKTRACE", "0");
+        if self.nightly {
+            command.arg("+nightly");
+        } else {
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
+        command
     }
-    command.current_dir(workspace::root()).args(["fuzz", "run", name]);
-    // What the fuzzer finds goes into the first corpus; the seeds in the source tree stay as they are.
-    let found = workspace::target_dir().join("fuzz-corpus").join(name);
-    fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
-    command.arg(found);
-    let seeds = workspace::root().join("fuzz/corpus").join(name);
-    if seeds.is_dir() {
-        command.arg(seeds);
+
+    /// Runs one target, with its chatter in a log.
+    fn run(&self, name: &str) -> Result<()> {
+        let dir = workspace::target_dir().join("fuzz");
+        // What the fuzzer finds goes into the first corpus; the seeds in the source tree stay as they are.
+        let found = dir.join(name);
+        fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
+        let mut command = self.cargo();
+        command.args(["fuzz", "run", name]).arg(&found);
+        let seeds = workspace::root().join("fuzz/corpus").join(name);
+        if seeds.is_dir() {
+            command.arg(seeds);
+        }
+        command.args(["--", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+        command.arg(format!("-max_total_time={}", self.seconds));
+        let log = dir.join(format!("{name}.log"));
+        fs::write(&log, "")?;
+        process::run_logged(&mut command, &log)
     }
-    command.args(["--", "-timeout=10", "-rss_limit_mb=2048", "-verbosity=0", "-print_final_stats=1"]);
-    process::run(command.arg(format!("-max_total_time={seconds}")))
 }
 
 fn has_nightly() -> bool {

@@ -1,6 +1,7 @@
 //! The daemon under test: started as a user starts it, and looked at from outside.
 
 use std::fs::{self, File};
+use std::ops::Add;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,6 +29,14 @@ pub(super) struct Footprint {
     pub(super) fds: usize,
     /// Mappings of guests' memory (and of the daemon's own memory files).
     pub(super) memory_maps: usize,
+}
+
+impl Add for Footprint {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self { fds: self.fds + more.fds, memory_maps: self.memory_maps + more.memory_maps }
+    }
 }
 
 /// How a call of the command line ended.
@@ -153,6 +162,11 @@ impl Daemon {
             );
             thread::sleep(PERIOD);
         }
+    }
+
+    /// From now on the daemon may hold this much more, also when all guests have gone.
+    pub(super) fn may_keep(&mut self, more: Footprint) {
+        self.idle = self.idle + more;
     }
 
     /// After all guests have gone: the daemon has given everything back, has not panicked, and ends when told to.

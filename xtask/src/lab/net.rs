@@ -19,7 +19,7 @@ pub(super) struct Link {
     pub(super) v6: String,
 }
 
-/// Brings adapter `index` of a guest up, with the addresses 10.0.<index>.<guest> and fd00:<index>::<guest>.
+/// Brings adapter `index` of a guest up, with the addresses `10.0.INDEX.GUEST` and `fd00:INDEX::GUEST`.
 pub(super) fn up(guest: &Vm, index: usize) -> Result<Link> {
     let dev = guest.netdev(index)?;
     up_device(guest, &dev, index)
@@ -125,9 +125,11 @@ pub(super) fn finish_iperf(from: &Vm, options: &str) -> Result<Stream> {
     Ok(stream)
 }
 
+/// Reads the report of iperf3, which may follow a warning.
 fn stream(text: &str) -> Result<Stream> {
+    let report = text.find('{').map_or("", |start| &text[start..]);
     let result: Value =
-        serde_json::from_str(text).with_context(|| format!("iperf3 printed no JSON: {text}"))?;
+        serde_json::from_str(report).with_context(|| format!("iperf3 printed no JSON: {text}"))?;
     if let Some(error) = result.get("error") {
         anyhow::bail!("iperf3 failed: {error}");
     }

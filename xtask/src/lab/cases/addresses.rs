@@ -98,7 +98,9 @@ pub(super) fn spoofed_source_dropped(lab: &Lab) -> Result<()> {
     let before = scene.daemon.counted("spoof")?;
 
     let (dev, own) = (&links[0].dev, alpha.mac(0));
-    alpha.sh(&format!("ip link add br0 address {own} type bridge && ip addr flush dev {dev}"))?;
+    // Without a VLAN of its own: VLAN 1, a bridge's default, is none that this adapter may use.
+    alpha.sh(&format!("ip link add br0 address {own} type bridge vlan_default_pvid 0"))?;
+    alpha.sh(&format!("ip addr flush dev {dev}"))?;
     alpha.sh(&format!("ip link add out type veth peer name in address {FOREIGN}"))?;
     alpha.sh(&format!("ip link set {dev} master br0 && ip link set out master br0"))?;
     alpha.sh("ip link set out up && ip link set in up && ip link set br0 up")?;

@@ -11,33 +11,14 @@ const KERNEL_COMMAND_LINE: &str = "console=ttyS0 panic=-1 mitigations=off";
 
 /// The part that every guest has: machine, memory, kernel.
 pub(super) fn machine(memory_mib: u32, cpus: u8, kernel_words: &str) -> Vec<String> {
-    let memory = format!("memory-backend-memfd,id=mem,size={memory_mib}M,share=on");
-    [
-        "-accel",
-        ACCELERATOR,
-        "-machine",
-        "q35,memory-backend=mem",
-        "-cpu",
-        "max",
-        "-smp",
-        &cpus.to_string(),
-        "-m",
-        &memory_mib.to_string(),
-        "-object",
-        &memory,
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-kernel",
-        KERNEL,
-        "-initrd",
-        INITRAMFS,
-        "-append",
-        &format!("{KERNEL_COMMAND_LINE} {kernel_words}"),
-    ]
-    .map(str::to_owned)
-    .to_vec()
+    let words = format!(
+        "-accel {ACCELERATOR} -machine q35,memory-backend=mem -cpu max -smp {cpus} -m {memory_mib} \
+         -object memory-backend-memfd,id=mem,size={memory_mib}M,share=on \
+         -nodefaults -no-user-config -display none -kernel {KERNEL} -initrd {INITRAMFS}"
+    );
+    let mut args: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+    args.extend(["-append".to_owned(), format!("{KERNEL_COMMAND_LINE} {kernel_words}")]);
+    args
 }
 
 /// The whole command line of a guest that the host drives by sockets in `dir`.
