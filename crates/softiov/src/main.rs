@@ -32,8 +32,8 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let output = cli.global.output;
     match cli.command {
         Command::Run { config } => run::run(&config)?,
-        Command::Show => render::topology(&client.get("/v1/topology")?, output),
-        Command::Vf => render::vfs(&client.get::<TopologyView>("/v1/topology")?.vfs, output),
+        Command::Show => render::topology(&client.get("/v1/topology")?, output)?,
+        Command::Vf => render::vfs(&client.get::<TopologyView>("/v1/topology")?.vfs, output)?,
         Command::Vport { id } => {
             let mut vports = client.get::<TopologyView>("/v1/topology")?.vports;
             if let Some(id) = id {
@@ -44,40 +44,41 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
                     "VPort {id} does not exist; there are {}",
                     known.join(", ")
                 );
-                render::vport(&vports[0], output);
+                render::vport(&vports[0], output)?;
             } else {
-                render::vports(&vports, output);
+                render::vports(&vports, output)?;
             }
         }
         Command::Filter => {
             let vports = client.get::<TopologyView>("/v1/topology")?.vports;
-            render::filters(&vports.into_iter().flat_map(|v| v.filters).collect::<Vec<_>>(), output);
+            render::filters(&vports.into_iter().flat_map(|v| v.filters).collect::<Vec<_>>(), output)?;
         }
         Command::Oid(OidCommand::Request { request }) => {
             // A name alone need not be quoted.
             let json = serde_json::from_str(&request).unwrap_or(serde_json::Value::String(request));
             let answer: OidView = client.post("/v1/oid", &json)?;
-            render::oid(&answer, output);
+            render::oid(&answer, output)?;
             if answer.status != "SUCCESS" {
                 return Ok(ExitCode::FAILURE);
             }
         }
         Command::Oid(OidCommand::Trace { file }) => {
             let file = file.map(std::path::absolute).transpose()?;
-            render::text(&client.post::<TextView>("/v1/trace", &file)?, output);
+            render::text(&client.post::<TextView>("/v1/trace", &file)?, output)?;
         }
         Command::Pci(PciCommand::Dump { function }) => {
             let name = match function {
                 FunctionName::Pf => "pf".to_owned(),
                 FunctionName::Vf { number } => number.to_string(),
             };
-            render::text(&client.get::<TextView>(&format!("/v1/pci/{name}"))?, output);
+            render::text(&client.get::<TextView>(&format!("/v1/pci/{name}"))?, output)?;
         }
         Command::Vm(VmCommand::QemuArgs { name }) => {
-            render::arguments(&client.get::<Vec<String>>(&format!("/v1/vm/{name}/qemu-args"))?, output);
+            let path = format!("/v1/vm/{}/qemu-args", Client::segment(&name));
+            render::arguments(&client.get::<Vec<String>>(&path)?, output)?;
         }
         Command::Datapath(DatapathCommand::Rebuild) => {
-            render::text(&client.post::<TextView>("/v1/datapath/rebuild", &())?, output);
+            render::text(&client.post::<TextView>("/v1/datapath/rebuild", &())?, output)?;
         }
     }
     Ok(ExitCode::SUCCESS)

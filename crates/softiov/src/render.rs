@@ -1,7 +1,7 @@
 //! What the commands print.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line prints")]
 
 use std::fmt::Write;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use serde::Serialize;
@@ -11,44 +11,45 @@ use crate::view::{FilterView, OidView, TextView, TopologyView, TrafficView, VPor
 
 /// Tells why a command failed.
 pub(crate) fn error(error: &anyhow::Error) {
-    eprintln!("softiov: {error:#}");
+    // Without a standard error there is nobody to tell.
+    let _ = write_line(io::stderr(), format_args!("softiov: {error:#}"));
 }
 
 /// Tells that the daemon can be used.
-pub(crate) fn ready(vms: usize, control: &Path) {
-    println!("ready: {vms} VMs, control socket {}", control.display());
+pub(crate) fn ready(vms: usize, control: &Path) -> io::Result<()> {
+    write_line(io::stdout(), format_args!("ready: {vms} VMs, control socket {}", control.display()))
 }
 
-pub(crate) fn topology(view: &TopologyView, output: Output) {
-    print(view, output, topology_text);
+pub(crate) fn topology(view: &TopologyView, output: Output) -> io::Result<()> {
+    print(view, output, topology_text)
 }
 
-pub(crate) fn vfs(view: &[VfView], output: Output) {
-    print(view, output, vf_table);
+pub(crate) fn vfs(view: &[VfView], output: Output) -> io::Result<()> {
+    print(view, output, vf_table)
 }
 
-pub(crate) fn vports(view: &[VPortView], output: Output) {
-    print(view, output, vport_table);
+pub(crate) fn vports(view: &[VPortView], output: Output) -> io::Result<()> {
+    print(view, output, vport_table)
 }
 
-pub(crate) fn vport(view: &VPortView, output: Output) {
+pub(crate) fn vport(view: &VPortView, output: Output) -> io::Result<()> {
     print(view, output, |vport| {
         let mut text = vport_table(std::slice::from_ref(vport));
         text.push_str(&filter_table(&vport.filters));
         text.push_str(&counters(vport, ""));
         text
-    });
+    })
 }
 
-pub(crate) fn filters(view: &[FilterView], output: Output) {
-    print(view, output, filter_table);
+pub(crate) fn filters(view: &[FilterView], output: Output) -> io::Result<()> {
+    print(view, output, filter_table)
 }
 
-pub(crate) fn text(view: &TextView, output: Output) {
-    print(view, output, |view| format!("{}\n", view.text.trim_end()));
+pub(crate) fn text(view: &TextView, output: Output) -> io::Result<()> {
+    print(view, output, |view| format!("{}\n", view.text.trim_end()))
 }
 
-pub(crate) fn oid(view: &OidView, output: Output) {
+pub(crate) fn oid(view: &OidView, output: Output) -> io::Result<()> {
     print(view, output, |view| {
         let mut text = view.status.clone();
         if let Some(reason) = &view.reason {
@@ -59,28 +60,45 @@ pub(crate) fn oid(view: &OidView, output: Output) {
             let _ = writeln!(text, "{:#}", view.payload);
         }
         text
-    });
+    })
 }
 
 /// Arguments for a shell: a line each, quoted where needed, so that they can be pasted.
-pub(crate) fn arguments(view: &[String], output: Output) {
+pub(crate) fn arguments(view: &[String], output: Output) -> io::Result<()> {
     print(view, output, |arguments| {
-        let quoted = arguments.iter().map(|argument| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_=,./:".contains(c);
-            if argument.chars().all(plain) { argument.clone() } else { format!("'{argument}'") }
-        });
-        let lines: Vec<String> = quoted.collect();
+        let lines: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
         let pairs: Vec<String> = lines.chunks(2).map(|pair| pair.join(" ")).collect();
-        pairs.join(" \\\n") + "\n"
-    });
+        pairs.join(" \\\n")
+    })
+}
+
+/// An argument as a shell reads it.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=,./:".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 /// Prints JSON, or the text that `render` makes.
-fn print<T: Serialize + ?Sized>(view: &T, output: Output, render: impl FnOnce(&T) -> String) {
-    match output {
-        Output::Text => print!("{}", render(view)),
-        // The views are plain data: they always have a JSON form.
-        Output::Json => println!("{}", serde_json::to_string_pretty(view).unwrap_or_default()),
+fn print<T: Serialize + ?Sized>(
+    view: &T,
+    output: Output,
+    render: impl FnOnce(&T) -> String,
+) -> io::Result<()> {
+    let text = match output {
+        Output::Text => render(view),
+        Output::Json => serde_json::to_string_pretty(view)?,
+    };
+    write_line(io::stdout(), format_args!("{}", text.trim_end()))
+}
+
+/// Writes a line. A reader that has seen enough, such as `head`, is no error.
+fn write_line(mut to: impl io::Write, line: std::fmt::Arguments<'_>) -> io::Result<()> {
+    match writeln!(to, "{line}").and_then(|()| to.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 

@@ -8,8 +8,8 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::control::{self, SOCKET};
-use crate::daemon::Daemon;
+use crate::control::{ControlSocket, SOCKET};
+use crate::daemon::{Daemon, RuntimeDir};
 use crate::render;
 
 /// Runs the daemon until a signal ends it.
@@ -23,17 +23,21 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     let socket = config.daemon.runtime_dir.join(SOCKET);
     let vms = config.vms.len();
+    // Both before anything is made: they say whether another daemon is there. Dropped in the reverse order.
+    let _claim = RuntimeDir::claim(&config.daemon.runtime_dir)?;
+    let control = ControlSocket::bind(&socket)?;
+    let daemon = Arc::new(Daemon::start(config)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-        let daemon = Arc::new(Daemon::start(config)?);
-        let end = async move {
+        let end = async {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
         };
-        control::serve(daemon, &socket, || render::ready(vms, &socket), end).await
+        render::ready(vms, &socket)?;
+        control.serve(daemon, end).await
     })
 }

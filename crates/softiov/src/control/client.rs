@@ -32,6 +32,19 @@ impl Client {
         self.call(Method::POST, path, serde_json::to_vec(body)?.into())
     }
 
+    /// `text` as one segment of a path.
+    pub(crate) fn segment(text: &str) -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        text.bytes().fold(String::new(), |mut segment, byte| {
+            if plain(byte) {
+                segment.push(char::from(byte));
+            } else {
+                segment.push_str(&format!("%{byte:02X}"));
+            }
+            segment
+        })
+    }
+
     fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (status, body) = runtime.block_on(self.exchange(method, path, body))?;

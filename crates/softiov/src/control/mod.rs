@@ -3,7 +3,7 @@
 pub(crate) mod client;
 mod server;
 
-pub(crate) use server::serve;
+pub(crate) use server::ControlSocket;
 
 /// Name of the socket in the runtime folder.
 pub(crate) const SOCKET: &str = "control.sock";

@@ -1,75 +1,80 @@
 //! The daemon's side.
 
-use std::fs::Permissions;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
+use vfio_user::Listener;
 
 use crate::daemon::{Daemon, DaemonError, parse_oid};
 use crate::view::{ErrorView, OidView, TextView, TopologyView};
 
 type Shared = State<Arc<Daemon>>;
 
-/// Serves `daemon` at `path` until `end` is done.
-pub(crate) async fn serve(
-    daemon: Arc<Daemon>,
-    path: &Path,
-    ready: impl FnOnce(),
-    end: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
-    let listener = bind(path).await?;
-    let routes = Router::new()
-        .route("/v1/topology", get(topology))
-        .route("/v1/oid", post(oid))
-        .route("/v1/trace", post(trace))
-        .route("/v1/pci/{function}", get(pci))
-        .route("/v1/vm/{name}/qemu-args", get(qemu_args))
-        .route("/v1/datapath/rebuild", post(rebuild))
-        .with_state(daemon);
-    ready();
-    let served = axum::serve(listener, routes).with_graceful_shutdown(end).await;
-    // Best effort: a socket that is left is found stale by the next daemon.
-    let _ = std::fs::remove_file(path);
-    Ok(served?)
-}
+/// Clients that may wait to be served.
+const BACKLOG: i32 = 128;
+/// How long requests that are under way may take when the daemon ends.
+const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Listens at `path`, where a dead daemon may have left a socket.
-async fn bind(path: &Path) -> anyhow::Result<UnixListener> {
-    if UnixStream::connect(path).await.is_ok() {
-        anyhow::bail!(
-            "another softiov serves {}: stop it, or choose another daemon.runtime_dir",
-            path.display()
-        );
+/// The control socket, open to nobody but this user. It is removed with this value.
+#[derive(Debug)]
+pub(crate) struct ControlSocket(Listener);
+
+impl ControlSocket {
+    /// Listens at `path`, where a dead daemon may have left a socket. Clients wait until they are served.
+    pub(crate) fn bind(path: &Path) -> anyhow::Result<Self> {
+        let listener = Listener::bind(path)?;
+        // More than for a VF, which has one client.
+        rustix::net::listen(&listener, BACKLOG)?;
+        Ok(Self(listener))
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(anyhow::Error::new(error).context(format!("cannot replace {}", path.display())));
+
+    /// Serves `daemon` until `end` is done.
+    pub(crate) async fn serve(
+        &self,
+        daemon: Arc<Daemon>,
+        end: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        let listener = std::os::unix::net::UnixListener::from(self.0.as_fd().try_clone_to_owned()?);
+        let listener = UnixListener::from_std(listener)?;
+        let routes = Router::new()
+            .route("/v1/topology", get(topology))
+            .route("/v1/oid", post(oid))
+            .route("/v1/trace", post(trace))
+            .route("/v1/pci/{function}", get(pci))
+            .route("/v1/vm/{name}/qemu-args", get(qemu_args))
+            .route("/v1/datapath/rebuild", post(rebuild))
+            .with_state(daemon);
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        let serving = axum::serve(listener, routes).with_graceful_shutdown(async {
+            // An error means that the other end was dropped: the end, too.
+            let _ = told.await;
+        });
+        let ending = async {
+            end.await;
+            drop(tell);
+            tokio::time::sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            served = serving.into_future() => Ok(served?),
+            () = ending => Ok(()),
         }
-        _ => {}
     }
-    // The socket must not be open to others for even a moment.
-    let mask = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let bound = UnixListener::bind(path);
-    rustix::process::umask(mask);
-    let listener =
-        bound.map_err(|e| anyhow::Error::new(e).context(format!("cannot listen at {}", path.display())))?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(listener)
 }
 
 impl IntoResponse for DaemonError {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::Unknown { .. } => StatusCode::NOT_FOUND,
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NoSuchVf { .. } | Self::NoSuchVm { .. } | Self::NoSuchFunction(_) => StatusCode::NOT_FOUND,
+            Self::NoSuchRequest(_) | Self::Trace { .. } => StatusCode::BAD_REQUEST,
+            Self::NoDataPath => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let error = format!("{:#}", anyhow::Error::new(self));
@@ -82,10 +87,7 @@ async fn blocking<T: Send + 'static>(
     daemon: Arc<Daemon>,
     work: impl FnOnce(&Daemon) -> Result<T, DaemonError> + Send + 'static,
 ) -> Result<T, DaemonError> {
-    let done = tokio::task::spawn_blocking(move || work(&daemon)).await;
-    done.map_err(|error| {
-        DaemonError::BadRequest(format!("the request ended in an error of softiov: {error}"))
-    })?
+    tokio::task::spawn_blocking(move || work(&daemon)).await.unwrap_or(Err(DaemonError::Panicked))
 }
 
 async fn topology(State(daemon): Shared) -> Result<Json<TopologyView>, DaemonError> {
@@ -97,7 +99,7 @@ async fn oid(
     Json(request): Json<serde_json::Value>,
 ) -> Result<Json<OidView>, DaemonError> {
     let request = parse_oid(request)?;
-    blocking(daemon, move |daemon| daemon.oid(request.into())).await.map(Json)
+    blocking(daemon, move |daemon| daemon.oid(request)).await.map(Json)
 }
 
 async fn trace(
@@ -118,9 +120,7 @@ async fn pci(
 ) -> Result<Json<TextView>, DaemonError> {
     let vf = match function.as_str() {
         "pf" => None,
-        number => Some(number.parse().map_err(|_| {
-            DaemonError::BadRequest(format!("{function:?} is no function: \"pf\", or the number of a VF"))
-        })?),
+        number => Some(number.parse().map_err(|_| DaemonError::NoSuchFunction(number.to_owned()))?),
     };
     let text = blocking(daemon, move |daemon| daemon.pci_dump(vf)).await?;
     Ok(Json(TextView { text }))

@@ -2,22 +2,27 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use dataplane::Handle;
 use miniport::pf::{Grant, PfReply, PfRequest, XcastMode};
-use miniport::trace::{self, Answer, Event};
+use miniport::trace::{self, Answer, Event, Record};
 use miniport::{Action, Adapter, ClientId, NdisStatus, OidRequest, OidResponse, Payload, Refusal, Request};
 use nic_switch::VfId;
 use port::{GuestReply, GuestRequest, Reception};
+
+use super::pace::Pace;
 
 /// The virtualization stack, as a client of the adapter.
 pub(crate) const STACK: ClientId = ClientId(1);
 /// Whoever asks through the control API.
 pub(crate) const OPERATOR: ClientId = ClientId(2);
 
+/// A trace grows to this many bytes: guests can make it grow, and the disk is not theirs to fill.
+const TRACE_BYTES: usize = 256 << 20;
 /// Bytes of an RSS key.
 pub(crate) const RSS_KEY: usize = 40;
 
@@ -36,6 +41,8 @@ pub(crate) struct AdapterService {
     inner: Mutex<Inner>,
     /// The worker to which forwarding state is published; none while the data path is being rebuilt.
     publisher: ArcSwapOption<Handle>,
+    /// Guests have changed the forwarding state since it was published.
+    unpublished: AtomicBool,
     /// RSS key for VFs that have none of their own: random, so that nobody can aim flows at one queue.
     rss_key: [u8; RSS_KEY],
 }
@@ -43,12 +50,27 @@ pub(crate) struct AdapterService {
 #[derive(Debug)]
 struct Inner {
     adapter: Adapter,
-    trace: Option<BufWriter<File>>,
+    trace: Option<Trace>,
+    pace: Pace,
+}
+
+/// A trace that is being written.
+#[derive(Debug)]
+struct Trace {
+    file: BufWriter<File>,
+    /// Bytes that it may still grow by.
+    room: usize,
 }
 
 impl AdapterService {
     pub(crate) fn new(adapter: Adapter, rss_key: [u8; RSS_KEY]) -> Self {
-        Self { inner: Mutex::new(Inner { adapter, trace: None }), publisher: ArcSwapOption::empty(), rss_key }
+        let inner = Inner { adapter, trace: None, pace: Pace::default() };
+        Self {
+            inner: Mutex::new(inner),
+            publisher: ArcSwapOption::empty(),
+            unpublished: AtomicBool::new(false),
+            rss_key,
+        }
     }
 
     pub(crate) fn rss_key(&self) -> [u8; RSS_KEY] {
@@ -66,16 +88,14 @@ impl AdapterService {
 
     /// From now on forwarding state goes to this worker, the present one at once.
     pub(crate) fn publish_to(&self, worker: Option<Handle>) {
-        let inner = self.lock();
-        self.publisher.store(worker.map(std::sync::Arc::new));
-        self.publish(&inner.adapter);
+        let mut inner = self.lock();
+        self.publisher.store(worker.map(Arc::new));
+        self.publish(&mut inner);
     }
 
-    /// Records requests and answers from now on into a new file, or no longer.
-    pub(crate) fn set_trace(&self, path: Option<&Path>) -> io::Result<()> {
-        let file = path.map(File::create_new).transpose()?;
-        self.lock().trace = file.map(BufWriter::new);
-        Ok(())
+    /// Records requests and answers from now on into a file, or no longer.
+    pub(crate) fn set_trace(&self, file: Option<File>) {
+        self.lock().trace = file.map(|file| Trace { file: BufWriter::new(file), room: TRACE_BYTES });
     }
 
     /// Has a request answered; what else is to be done comes back with the payload.
@@ -93,21 +113,29 @@ impl AdapterService {
         }
     }
 
-    /// Has a request in any form answered.
+    /// Has a request in any form answered. When this returns no frame is decided by the forwarding state of before.
     pub(crate) fn raw_request(&self, client: ClientId, request: Request) -> (OidResponse, Vec<Action>) {
-        match self.event(Event::Request { client, request }) {
-            (Answer::Response(response), actions) => (response, actions),
-            (other, _) => unreachable!("a request is answered by a response, not {other:?}"),
+        let mut inner = self.lock();
+        let (answer, actions) = inner.handle(Event::Request { client, request });
+        if actions.contains(&Action::PublishForwarding) {
+            self.publish(&mut inner);
+            if let Some(worker) = &*self.publisher.load() {
+                worker.quiesce();
+            }
+        }
+        match answer {
+            Answer::Response(response) => (response, actions),
+            other => unreachable!("a request is answered by a response, not {other:?}"),
         }
     }
 
     /// The link of the physical port went up or down.
     pub(crate) fn set_link(&self, up: bool) -> Vec<Action> {
-        self.event(Event::Link { up }).1
+        self.lock().handle(Event::Link { up }).1
     }
 
     /// Answers what a guest asks through its mailbox. Runs on the bus thread: everything that such a request changes
-    /// is forwarding state.
+    /// is forwarding state. It is in force when this returns, or, if guests change it very often, a little later.
     pub(crate) fn guest_request(&self, vf: VfId, generation: u64, request: GuestRequest) -> GuestReply {
         let request = match request {
             GuestRequest::Reset => PfRequest::Reset,
@@ -124,7 +152,16 @@ impl AdapterService {
                 Reception::Promiscuous => XcastMode::Promiscuous,
             }),
         };
-        match self.event(Event::VfRequest { vf, generation, request }).0 {
+        let mut inner = self.lock();
+        let (answer, actions) = inner.handle(Event::VfRequest { vf, generation, request });
+        if actions.contains(&Action::PublishForwarding) {
+            if inner.pace.wait(Instant::now()).is_zero() {
+                self.publish(&mut inner);
+            } else {
+                self.unpublished.store(true, Ordering::Relaxed);
+            }
+        }
+        match answer {
             Answer::Reply(PfReply::Granted(Grant::Xcast(mode))) => GuestReply::Reception(match mode {
                 XcastMode::None => Reception::Unicast,
                 XcastMode::Multi => Reception::Multicast,
@@ -136,28 +173,57 @@ impl AdapterService {
         }
     }
 
-    /// Lets the adapter handle an event, records it, and publishes the forwarding state if it changed. That happens
-    /// under the lock, so that snapshots are published in their order.
-    fn event(&self, event: Event) -> (Answer, Vec<Action>) {
-        let mut inner = self.lock();
-        let (record, mut actions) = trace::record(&mut inner.adapter, event);
-        if let Some(file) = &mut inner.trace {
-            let written = writeln!(file, "{}", record.to_line()).and_then(|()| file.flush());
-            if let Err(error) = written {
-                tracing::error!(%error, "the OID trace ends here: it cannot be written");
-                inner.trace = None;
-            }
+    /// Publishes what guests have changed, unless that would be too often: then it says how long it has to wait. The
+    /// bus thread comes by in each of its rounds.
+    pub(crate) fn publish_changes(&self) -> Option<Duration> {
+        if !self.unpublished.load(Ordering::Relaxed) {
+            return None;
         }
-        if actions.contains(&Action::PublishForwarding) {
-            self.publish(&inner.adapter);
-            actions.retain(|action| *action != Action::PublishForwarding);
+        let mut inner = self.lock();
+        let wait = inner.pace.wait(Instant::now());
+        if wait.is_zero() {
+            self.publish(&mut inner);
+            return None;
+        }
+        Some(wait)
+    }
+
+    /// Gives the worker the forwarding state as it is. Under the lock, so that snapshots are published in their order.
+    fn publish(&self, inner: &mut Inner) {
+        let began = Instant::now();
+        if let (Some(worker), Some(forwarding)) = (&*self.publisher.load(), inner.adapter.forwarding()) {
+            worker.publish(forwarding);
+        }
+        self.unpublished.store(false, Ordering::Relaxed);
+        inner.pace.spent(began, Instant::now());
+    }
+}
+
+impl Inner {
+    /// Lets the adapter handle an event, and records it.
+    fn handle(&mut self, event: Event) -> (Answer, Vec<Action>) {
+        let (record, actions) = trace::record(&mut self.adapter, event);
+        if let Some(trace) = &mut self.trace
+            && let Err(error) = trace.write(&record)
+        {
+            tracing::error!(%error, "the OID trace ends here");
+            self.trace = None;
         }
         (record.answer, actions)
     }
+}
 
-    fn publish(&self, adapter: &Adapter) {
-        if let (Some(worker), Some(forwarding)) = (&*self.publisher.load(), adapter.forwarding()) {
-            worker.publish(forwarding);
-        }
+impl Trace {
+    /// Writes a record, so that it is in the file whatever happens to this process.
+    fn write(&mut self, record: &Record) -> io::Result<()> {
+        let line = record.to_line();
+        self.room = self.room.checked_sub(line.len() + 1).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it has reached its bound of {TRACE_BYTES} bytes"),
+            )
+        })?;
+        writeln!(self.file, "{line}")?;
+        self.file.flush()
     }
 }

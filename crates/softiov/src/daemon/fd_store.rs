@@ -7,25 +7,28 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::ops::Bound;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A descriptor from the store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// Name, less the prefix that was asked for.
     pub(crate) name: String,
-    /// A duplicate of the descriptor.
-    pub(crate) fd: OwnedFd,
+    /// The descriptor, which stays in the store.
+    pub(crate) fd: Arc<OwnedFd>,
     /// What was noted with it.
     pub(crate) note: String,
 }
 
 /// Keeps file descriptors by name.
+///
+/// It takes descriptors that exist already: whoever keeps a duplicate of one finds out that there is none left before
+/// anything depends on it.
 pub(crate) trait FdStore: Send + Sync + Debug {
-    /// Keeps a duplicate of `fd` as `name`, instead of an earlier one of that name. Without a descriptor left the
-    /// entry is missing, and what depends on it starts over at a rebuild.
-    fn put(&self, name: &str, fd: BorrowedFd<'_>, note: &str);
+    /// Keeps `fd` as `name`, instead of an earlier one of that name.
+    fn put(&self, name: &str, fd: OwnedFd, note: &str);
 
     /// Forgets every entry whose name begins with `prefix`.
     fn remove(&self, prefix: &str);
@@ -34,37 +37,52 @@ pub(crate) trait FdStore: Send + Sync + Debug {
     fn entries(&self, prefix: &str) -> Vec<Entry>;
 }
 
+/// Descriptor and note, by name.
+type Kept = BTreeMap<String, (Arc<OwnedFd>, String)>;
+
 /// The store of a daemon that keeps its descriptors itself.
 #[derive(Debug, Default)]
-pub(crate) struct LocalStore(Mutex<BTreeMap<String, (OwnedFd, String)>>);
+pub(crate) struct LocalStore(Mutex<Kept>);
 
 impl LocalStore {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (OwnedFd, String)>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl FdStore for LocalStore {
-    fn put(&self, name: &str, fd: BorrowedFd<'_>, note: &str) {
-        match fd.try_clone_to_owned() {
-            Ok(fd) => {
-                self.lock().insert(name.to_owned(), (fd, note.to_owned()));
-            }
-            Err(error) => tracing::warn!(name, %error, "cannot keep a file descriptor"),
-        }
+    fn put(&self, name: &str, fd: OwnedFd, note: &str) {
+        let earlier = self.lock().insert(name.to_owned(), (Arc::new(fd), note.to_owned()));
+        // Closed only now that the lock is free: that can take a while, as for the memory of a guest.
+        drop(earlier);
     }
 
     fn remove(&self, prefix: &str) {
-        self.lock().retain(|name, _| !name.starts_with(prefix));
+        let mut entries = self.lock();
+        // Names with a prefix stand together: the entries of other VFs cost no look.
+        let names: Vec<String> = with_prefix(&entries, prefix).map(|(name, _)| name.clone()).collect();
+        let removed: Vec<_> = names.iter().filter_map(|name| entries.remove(name)).collect();
+        drop(entries);
+        drop(removed);
     }
 
     fn entries(&self, prefix: &str) -> Vec<Entry> {
-        let entry = |(name, (fd, note)): (&String, &(OwnedFd, String))| {
-            let name = name.strip_prefix(prefix)?.to_owned();
-            Some(Entry { name, fd: fd.as_fd().try_clone_to_owned().ok()?, note: note.clone() })
-        };
-        self.lock().iter().filter_map(entry).collect()
+        let entries = self.lock();
+        let found = with_prefix(&entries, prefix).map(|(name, (fd, note))| Entry {
+            name: name[prefix.len()..].to_owned(),
+            fd: Arc::clone(fd),
+            note: note.clone(),
+        });
+        found.collect()
     }
+}
+
+fn with_prefix<'e>(
+    entries: &'e Kept,
+    prefix: &'e str,
+) -> impl Iterator<Item = (&'e String, &'e (Arc<OwnedFd>, String))> {
+    let from = (Bound::Included(prefix), Bound::Unbounded);
+    entries.range::<str, _>(from).take_while(move |(name, _)| name.starts_with(prefix))
 }
 
 #[cfg(test)]

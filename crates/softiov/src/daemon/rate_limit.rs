@@ -1,6 +1,6 @@
 //! A bound on log lines that peers can cause.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Lines that may come at once, and per period.
@@ -9,26 +9,37 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Lets [`BURST`] events through in each second.
 #[derive(Debug)]
-pub(crate) struct RateLimit(Mutex<(Option<Instant>, u32)>);
+pub(crate) struct RateLimit(Mutex<Window>);
+
+#[derive(Debug)]
+struct Window {
+    since: Option<Instant>,
+    let_through: u32,
+    /// Events that were not let through, since the last that was.
+    left_out: u64,
+}
 
 impl RateLimit {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new((None, 0)))
+        Self(Mutex::new(Window { since: None, let_through: 0, left_out: 0 }))
     }
 
-    /// True if this event may be logged.
-    pub(crate) fn allow(&self) -> bool {
+    /// `Some` if this event may be logged, with the number of events that were left out before it.
+    pub(crate) fn allow(&self) -> Option<u64> {
         self.allow_at(Instant::now())
     }
 
-    fn allow_at(&self, now: Instant) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (since, count) = &mut *state;
-        if since.is_none_or(|s| now.duration_since(s) >= PERIOD) {
-            (*since, *count) = (Some(now), 0);
+    fn allow_at(&self, now: Instant) -> Option<u64> {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.since.is_none_or(|since| now.duration_since(since) >= PERIOD) {
+            (window.since, window.let_through) = (Some(now), 0);
         }
-        *count += 1;
-        *count <= BURST
+        if window.let_through == BURST {
+            window.left_out += 1;
+            return None;
+        }
+        window.let_through += 1;
+        Some(std::mem::take(&mut window.left_out))
     }
 }
 

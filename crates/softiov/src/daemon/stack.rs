@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use miniport::{Action, NewVPort, OidRequest};
 use nic_switch::{
-    FilterTest, FunctionId, InterruptModeration, PortSecurity, VfParameters, VlanSet, VlanTest,
+    FilterTest, FunctionId, InterruptModeration, PortSecurity, VfId, VfParameters, VlanSet, VlanTest,
 };
 
 use super::adapter::{AdapterService, OidError, STACK};
@@ -58,6 +58,15 @@ pub(crate) fn place(config: &Config, adapter: &AdapterService) -> Result<Vec<Pla
         };
     }
     Ok(placements)
+}
+
+/// Notes that an operator has taken a VF away.
+pub(crate) fn withdrawn(placements: &mut [Placement], vf: VfId) {
+    for placement in placements {
+        if placement.vf.as_ref().is_ok_and(|spec| spec.vf == vf) {
+            placement.vf = Err("taken away by an operator".to_owned());
+        }
+    }
 }
 
 /// ALLOCATE_VF, CREATE_VPORT, what the guest may do, and the receive filter, in the order of ndis.md C.3.

@@ -109,7 +109,7 @@ fn r04_a_frame_without_end_is_dropped_and_the_next_one_is_not() {
 }
 
 #[test]
-fn r06_frames_longer_than_any() {
+fn r06_n09_frames_longer_than_any() {
     let long = |command, options| [driver::data(TX_BUFFERS, 0xffff, command, options); 5];
     let tso = |last| driver::data(TX_BUFFERS, 0xffff, TSE | last, TXSM);
     only_the_good_one(&[driver::data(TX_BUFFERS, 9729, EOP, 0)], Malformed::TooLong);

@@ -205,7 +205,7 @@ fn statistics_wrap_at_32_and_36_bits() {
 }
 
 #[test]
-fn frames_too_long_for_the_guest_are_refused() {
+fn n09_frames_too_long_for_the_guest_are_refused() {
     let (mut sender, mut vf) = (Vf::new(), Vf::new());
     let too_long = Put::Refused(Refusal::TooLong);
     let limit = |bytes: u32| RXDCTL_RLPML_EN | bytes;

@@ -1,0 +1,10 @@
+//! The daemon from end to end: the real program, VMMs and guests at its sockets, no QEMU.
+#![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "the whole program is a test")]
+
+mod common;
+mod hostile;
+mod lifecycle;
+mod rebuild;
+mod refusals;
+mod resources;
+mod traffic;

@@ -1,0 +1,16 @@
+//! What the fuzz targets share: guest memory, a VF with its worker, and frames.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`memory`] | memory of a guest, seen by the guest as well as by a device |
+//! | [`vf`] | both halves of a VF and what the daemon puts round them, in one thread |
+//! | [`frames`] | frames built and checked by the definitions of their checksums |
+//!
+//! Each target under `fuzz_targets/` says at its head what it proves. It drives a crate by its public interface, and
+//! compares with a model or rules of its own: nothing here may use the code that it judges, nor be used by a crate.
+//!
+//! `cargo xtask fuzz` runs the targets, one by one, from the seeds in `corpus/` on.
+
+pub mod frames;
+pub mod memory;
+pub mod vf;
