@@ -62,13 +62,13 @@ pub(crate) enum Command {
     /// Issues an OID request, or records all of them.
     #[command(subcommand)]
     Oid(OidCommand),
-    /// PCI functions.
+    /// Looks at PCI functions.
     #[command(subcommand)]
     Pci(PciCommand),
-    /// Virtual machines.
+    /// Helps to run virtual machines.
     #[command(subcommand)]
     Vm(VmCommand),
-    /// The data path.
+    /// Looks after the data path.
     #[command(subcommand)]
     Datapath(DatapathCommand),
 }

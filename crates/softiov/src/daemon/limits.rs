@@ -8,8 +8,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that no VF may use: standard streams, threads, the control socket and its clients, a trace.
 const RESERVED_FDS: u64 = 256;
-/// Descriptors of a VF besides those of its DMA maps: state pages, listener, client and eventfds, twice each (in use
-/// and in the fd store), and those that come with one message.
+/// Descriptors of a VF that is offered, besides those of its DMA maps: state pages, listener, client and eventfds, each
+/// in use and in the fd store, and those that come with one message. Other VFs have nothing but their state pages.
 const FDS_OF_A_VF: u64 = 32;
 /// DMA maps without which no guest can run; QEMU needs some twenty.
 const FEWEST_MAPS: u64 = 32;
@@ -32,10 +32,11 @@ pub(crate) struct Share {
 /// The process may not open as many files as its VFs need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{vfs} VFs need {needed} file descriptors and this process may have {limit}: raise its limit (ulimit -Hn, LimitNOFILE=), or lower total_vfs"
+    "{offered} VFs for VMs, of {total}, need {needed} file descriptors, and this process may have {limit}: raise its limit (ulimit -Hn, LimitNOFILE=), or configure fewer"
 )]
 pub(crate) struct TooFewFds {
-    vfs: u16,
+    offered: usize,
+    total: u16,
     needed: u64,
     limit: u64,
 }
@@ -51,17 +52,18 @@ pub(crate) fn raise_fd_limit() -> u64 {
 }
 
 impl Share {
-    /// The share of each of `vfs` VFs in a process that may have `fds` descriptors.
-    pub(crate) fn new(vfs: u16, fds: u64) -> Result<Self, TooFewFds> {
-        let count = u64::from(vfs.max(1));
-        let needed = RESERVED_FDS + count * (FDS_OF_A_VF + FEWEST_MAPS);
-        if fds < needed {
-            return Err(TooFewFds { vfs, needed, limit: fds });
+    /// The share of each of `offered` VFs, of `total` that there are, in a process that may have `limit` descriptors.
+    pub(crate) fn new(offered: usize, total: u16, limit: u64) -> Result<Self, TooFewFds> {
+        let vfs = offered.max(1) as u64;
+        let fixed = RESERVED_FDS + u64::from(total);
+        let needed = fixed + vfs * (FDS_OF_A_VF + FEWEST_MAPS);
+        if limit < needed {
+            return Err(TooFewFds { offered, total, needed, limit });
         }
-        let maps = ((fds - RESERVED_FDS) / count - FDS_OF_A_VF).min(MOST_MAPS);
+        let maps = ((limit - fixed) / vfs - FDS_OF_A_VF).min(MOST_MAPS);
         Ok(Self {
             dma_maps: u32::try_from(maps).unwrap_or(u32::MAX),
-            bytes: (ADDRESS_SPACE / count).min(MOST_BYTES),
+            bytes: (ADDRESS_SPACE / vfs).min(MOST_BYTES),
         })
     }
 }

@@ -71,13 +71,15 @@ impl Daemon {
     /// Starts the adapter and offers the VFs that `config` asks for. If that fails nothing is left behind.
     pub(crate) fn start(config: Config) -> Result<Self, DaemonError> {
         let total_vfs = config.adapter.total_vfs.0;
-        let share = Share::new(total_vfs, limits::raise_fd_limit())?;
+        let fds = limits::raise_fd_limit();
         let states: Vec<VfState> =
             (0..total_vfs).map(|n| VfState::create(&format!("softiov-vf{n}"))).collect::<Result<_, _>>()?;
         let adapter = assembly::make_adapter(&config, &states)?;
         let adapter = Arc::new(AdapterService::new(adapter, random_key()?));
         adapter.set_link(true);
         let placements = stack::place(&config, &adapter)?;
+        let offered = placements.iter().filter(|placement| placement.vf.is_ok()).count();
+        let share = Share::new(offered, total_vfs, fds)?;
         let store: Arc<dyn FdStore> = Arc::new(LocalStore::default());
         let data_path = DataPath::start(&config, &adapter, &store, share, &[])?;
         for placement in &placements {

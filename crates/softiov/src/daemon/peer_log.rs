@@ -21,14 +21,14 @@ impl PeerLog {
     /// Something that is in order.
     pub(crate) fn info(&self, what: impl Display) {
         if let Some(left_out) = self.limit.allow() {
-            tracing::info!(vf = self.vf.0, "{what}{}", LeftOut(left_out));
+            tracing::info!(target: "softiov::vf", vf = self.vf.0, "{what}{}", LeftOut(left_out));
         }
     }
 
     /// Something that a person should look at.
     pub(crate) fn warn(&self, what: impl Display) {
         if let Some(left_out) = self.limit.allow() {
-            tracing::warn!(vf = self.vf.0, "{what}{}", LeftOut(left_out));
+            tracing::warn!(target: "softiov::vf", vf = self.vf.0, "{what}{}", LeftOut(left_out));
         }
     }
 }

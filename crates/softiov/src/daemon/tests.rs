@@ -1,9 +1,12 @@
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use miniport::Action;
+use miniport::{Action, OidRequest};
 use nic_switch::{VPortId, VfId};
 
-use super::Daemon;
+use super::{Daemon, DaemonError};
 use crate::config::Config;
 
 fn start(folder: &Path) -> Daemon {
@@ -14,7 +17,9 @@ fn start(folder: &Path) -> Daemon {
 
 fn sockets(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -39,4 +44,31 @@ fn a_vf_that_is_taken_away_has_no_socket_and_its_adapter_is_told_why() {
     check();
     daemon.lock().execute(&detach).unwrap();
     check();
+}
+
+#[test]
+fn a_rebuild_that_fails_leaves_all_vfs_and_clients_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    let mut client = UnixStream::connect(folder.path().join("vm1-net0.vf")).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let devices = || {
+        let views = daemon.topology().unwrap().vfs.into_iter();
+        views.map(|vf| vf.device.map(|device| device.connected)).collect::<Vec<_>>()
+    };
+    assert!((0..100_000).any(|_| devices() == [Some(true), Some(false)]));
+    // The second VF cannot be made of this.
+    let state = daemon.store.entries("vf/1/state").remove(0).fd;
+    daemon.store.put("vf/1/state", File::open("/dev/null").unwrap().into(), "");
+    for _ in 0..2 {
+        assert!(matches!(daemon.rebuild(), Err(DaemonError::Bus(_))));
+        assert_eq!(devices(), [None, None]);
+        assert!(matches!(daemon.oid(OidRequest::EnumVfs), Err(DaemonError::NoDataPath)));
+        assert_eq!(sockets(folder.path()), ["vm1-net0.vf", "vm2-net0.vf"]);
+    }
+    daemon.store.put("vf/1/state", state.try_clone().unwrap(), "");
+    daemon.rebuild().unwrap();
+    assert_eq!(devices(), [Some(true), Some(false)]);
+    assert_eq!(client.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(sockets(folder.path()), ["vm1-net0.vf", "vm2-net0.vf"]);
 }

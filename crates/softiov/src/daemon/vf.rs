@@ -269,13 +269,18 @@ impl Vf {
         self.around.store.remove(&self.prefix);
     }
 
-    /// Messages of vectors that the worker or a register access raised, for the VMM. Whoever takes them must send
-    /// them: the guest may have masked the vector until it has seen its message.
-    pub(crate) fn take_messages(&self) -> impl Iterator<Item = pcie::Message> {
+    /// Vectors that the worker or a register access raised, with their messages for the VMM. Whoever takes them must
+    /// send them or raise them again: the guest may have masked the vector until it has seen its message.
+    pub(crate) fn take_messages(&self) -> impl Iterator<Item = (u16, pcie::Message)> {
         self.vectors.take_relayed().filter_map(|vector| match self.control.msix().deliver(vector) {
-            pcie::Delivery::Message(message) => Some(message),
+            pcie::Delivery::Message(message) => Some((vector, message)),
             _ => None,
         })
+    }
+
+    /// Raises a vector whose message could not be sent.
+    pub(crate) fn raise(&self, vector: u16) {
+        self.vectors.signal(vector.into());
     }
 
     /// Memory of the guest has vanished from under a mapping.

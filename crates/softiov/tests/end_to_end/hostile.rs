@@ -5,12 +5,12 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::MemfdFlags;
 
 use crate::common::daemon::Daemon;
-use crate::common::driver::{Guest, MEMORY, Msix, message};
+use crate::common::driver::{Guest, MEMORY, MISC_VECTOR, Msix, QUEUE_VECTOR, message};
 use crate::common::frames::{BROADCAST, mac, numbered};
 use crate::common::memory::{BASE, Memory};
 use crate::common::stream::Stream;
@@ -277,5 +277,43 @@ fn u10_what_is_no_eventfd_is_refused_as_one() {
         assert_eq!(vmm.connect_vectors(0, &[fd]), Err(Failure::Refused(EINVAL)));
     }
     assert_eq!(daemon.fds(), fds);
+    stream.stop();
+}
+
+#[test]
+fn q08_an_interrupt_for_a_vmm_that_does_not_read_comes_when_it_reads() {
+    let daemon = Daemon::with_vms(2, "msix = \"relayed\"", "");
+    let [mut a, mut b] = [0, 1].map(|n| Guest::boot(&daemon.socket(n)));
+    b.allow_interrupts_without_end();
+    b.vmm.stream().set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    // Until the daemon takes nothing more from a client that takes nothing.
+    while b.try_raise(MISC_VECTOR).is_ok() {}
+    a.send(&numbered(b.mac, a.mac, 1, 60));
+    b.receive();
+    // The bus has passed by the interrupt of this frame.
+    assert_eq!(daemon.device(1)["connected"], true);
+    assert_eq!(daemon.device(1)["connected"], true);
+    let vectors = b.take_interrupts(Duration::from_millis(500));
+    assert!(vectors.len() > 100 && vectors.contains(&QUEUE_VECTOR), "{} interrupts", vectors.len());
+    assert_eq!(daemon.device(0)["connected"], true);
+}
+
+#[test]
+fn q07_without_descriptors_clients_wait_and_are_served_when_there_are_some() {
+    let (daemon, stream) = with_victims();
+    let limit = daemon.limit_fds(1);
+    let client = UnixStream::connect(daemon.socket(2)).unwrap();
+    daemon.wait_for_log(&["WARN", "vf=2", "cannot accept a client"]);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(2) {
+        stream.advance(100);
+    }
+    daemon.limit_fds(limit);
+    wait_until("the client is accepted", || daemon.device(2)["connected"] == true);
+    let lines = daemon.log().lines().filter(|line| line.contains("cannot accept")).count() as u64;
+    // One look a second, not one after the other.
+    assert!(lines <= 2 + began.elapsed().as_secs(), "{lines} lines");
+    drop(client);
+    third_vf_works(&daemon);
     stream.stop();
 }

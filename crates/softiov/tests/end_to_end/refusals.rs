@@ -119,13 +119,13 @@ fn a_cpu_that_is_not_there_is_named() {
 #[test]
 fn a_limit_of_descriptors_that_is_too_low_is_named_with_what_is_needed() {
     let host = host();
-    let config = host.configure(&vms(1, "total_vfs = 256", ""));
+    let config = host.configure(&vms(64, "total_vfs = 64", ""));
     let limited = "ulimit -n 1000 && exec timeout 20 \"$0\" run -c \"$1\"";
     let program = env!("CARGO_BIN_EXE_softiov");
     let output = Command::new("sh").args(["-c", limited, program]).arg(&config).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    check(&error, &["256 VFs need 16640", "1000", "LimitNOFILE"]);
+    check(&error, &["64 VFs for VMs", "need 4416", "1000", "LimitNOFILE"]);
     assert_eq!(host.sockets(), Vec::<String>::new());
 }
 

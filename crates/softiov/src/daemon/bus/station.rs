@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use rustix::event::epoll::EventFlags;
-use vfio_user::{Closed, Connection, Listener, Progress};
+use vfio_user::{Closed, Connection, DmaWriteError, Listener, Progress};
 
 use crate::daemon::vf::Vf;
 use crate::view::VfDeviceView;
@@ -75,9 +75,13 @@ impl Station {
     /// not read, stay raised. True if something waits to be sent now.
     pub(super) fn relay(&mut self) -> bool {
         let Some(connection) = self.connection.as_mut().filter(|c| c.wants_read()) else { return false };
-        for message in self.vf.take_messages() {
-            // There is room. A client that has not agreed on a version yet has no driver that waits.
-            let _ = connection.dma_write(message.address, &message.data.to_le_bytes());
+        for (vector, message) in self.vf.take_messages() {
+            // A client that has not agreed on a version yet has no driver that waits.
+            if let Err(DmaWriteError::Full { .. }) =
+                connection.dma_write(message.address, &message.data.to_le_bytes())
+            {
+                self.vf.raise(vector);
+            }
         }
         connection.wants_write()
     }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -192,6 +192,14 @@ impl Daemon {
             std::thread::sleep(Duration::from_millis(20));
             (count() == before).then_some(before)
         })
+    }
+
+    /// Forbids the daemon new descriptors from number `limit` on; the limit before.
+    pub(crate) fn limit_fds(&self, limit: u64) -> u64 {
+        let pid = Some(Pid::from_child(&self.child));
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(limit), maximum }).unwrap();
+        before.current.unwrap_or(u64::MAX)
     }
 
     /// Mappings of guest memory: of files called `guest`.

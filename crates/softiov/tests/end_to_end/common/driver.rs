@@ -337,7 +337,17 @@ impl Guest {
 
     /// Has the device raise a cause, as the driver's watchdog does.
     pub(crate) fn raise(&mut self, vector: u32) {
-        self.set(VTEICS, 1 << vector).unwrap();
+        self.try_raise(vector).unwrap();
+    }
+
+    /// As [`raise`](Self::raise), if the VMM gets that far.
+    pub(crate) fn try_raise(&mut self, vector: u32) -> Result<(), Failure> {
+        self.vmm.post_write(region::BAR0, VTEICS, &(1_u32 << vector).to_le_bytes())
+    }
+
+    /// From now on an interrupt masks no other.
+    pub(crate) fn allow_interrupts_without_end(&mut self) {
+        self.set(VTEIAM, 0).unwrap();
     }
 }
 

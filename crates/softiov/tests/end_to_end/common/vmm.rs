@@ -1,7 +1,7 @@
 //! A vfio-user client, from the protocol document of QEMU (`docs/interop/vfio-user.rst`).
 
 use std::collections::VecDeque;
-use std::io::{IoSlice, Read};
+use std::io::{ErrorKind, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -170,9 +170,15 @@ impl Vmm {
         poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], Some(&limit)).unwrap() > 0
     }
 
-    /// True once the server has closed the connection.
+    /// True if the server closes the connection; what it sends before that is passed over.
     pub(crate) fn is_closed(&mut self) -> bool {
-        self.is_readable(PATIENCE) && self.stream.read(&mut [0; 1]).is_ok_and(|count| count == 0)
+        loop {
+            match self.stream.read(&mut [0; 256]) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() == ErrorKind::ConnectionReset,
+            }
+        }
     }
 
     /// Makes `memory` reachable for the device, at [`BASE`].
