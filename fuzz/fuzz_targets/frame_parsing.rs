@@ -1,5 +1,5 @@
-//! Frames of any bytes: what the parser names is there, a tag that is taken out can be put back, and what the segmenter
-//! accepts it cuts into segments with right lengths and checksums that make up the payload again.
+//! Frames of any bytes: what the parser names is there, a tag that is taken out can be put back, and what the
+//! segmenter accepts it cuts into segments with right lengths and checksums that make up the payload again.
 
 #![no_main]
 

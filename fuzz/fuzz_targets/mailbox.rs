@@ -1,6 +1,6 @@
-//! The mailbox against a plain model of its protocol: what each access of the registers reads, which bits come with which
-//! reply, that nothing but RESET is served before RESET, and that the physical function is asked for nothing that cannot
-//! be.
+//! The mailbox against a plain model of its protocol: what each access of the registers reads, which bits come with
+//! which reply, that nothing but RESET is served before RESET, and that the physical function is asked for nothing
+//! that cannot be.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
 //! Requests of any kind to the NIC switch, then frames.
 //!
-//! A request that is refused changes nothing, and what stands after one that is not keeps to the switch's budgets, each
-//! filter on one VPort. A frame goes to nobody twice and never back to its sender; what a filter matches goes to the
-//! filter's VPort alone; nobody sends with an address that is not his or receives in a VLAN that is not his.
+//! A request that is refused changes nothing, and what stands after one that is not keeps to the switch's budgets,
+//! each filter on one VPort. A frame goes to nobody twice and never back to its sender; what a filter matches goes
+//! to the filter's VPort alone; nobody sends with an address that is not his or receives in a VLAN that is not his.
 
 #![no_main]
 

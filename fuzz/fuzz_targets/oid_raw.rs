@@ -1,8 +1,8 @@
 //! OID requests as bytes, by two clients and NDIS, on an adapter on which something stands.
 //!
-//! A request that is refused changes nothing and leaves nothing to do. Statuses, lengths and payload agree; if a buffer
-//! was too short, the answer says how long it must be, and with that length it is not too short for the same reason. What
-//! a client did not make it cannot change or remove.
+//! A request that is refused changes nothing and leaves nothing to do. Statuses, lengths and payload agree; if a
+//! buffer was too short, the answer says how long it must be, and with that length it is not too short for the same
+//! reason. What a client did not make it cannot change or remove.
 
 #![no_main]
 

@@ -1,8 +1,9 @@
 //! A transmit ring of any content, in memory of any content.
 //!
-//! Each frame that the device accepts is the one that its descriptors describe, byte by byte, as a second, plain reader
-//! of the ring has it: the headers as they were at the fetch, offsets and tag, and every piece in which a receiver gets
-//! it. The head never goes past the tail, and the device writes nothing but "done" into the descriptors it is done with.
+//! Each frame that the device accepts is the one that its descriptors describe, byte by byte, as a second, plain
+//! reader of the ring has it: the headers as they were at the fetch, offsets and tag, and every piece in which a
+//! receiver gets it. The head never goes past the tail, and the device writes nothing but "done" into the
+//! descriptors it is done with.
 
 #![no_main]
 

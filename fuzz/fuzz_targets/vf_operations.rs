@@ -1,8 +1,8 @@
 //! A VF as the daemon has it, under a guest, a VMM and a physical function that do anything in any order.
 //!
-//! Ids and constants stand. The device writes into memory only where it is mapped for writing; from the moment a reset,
-//! bus mastering off, an unplug or the last queue's end is answered it writes nothing at all, whatever the worker does, and
-//! sends no message; and what is asked of the physical function is something that can be.
+//! Ids and constants stand. The device writes into memory only where it is mapped for writing; from the moment a
+//! reset, bus mastering off, an unplug or the last queue's end is answered it writes nothing at all, whatever the
+//! worker does, and sends no message; and what is asked of the physical function is something that can be.
 
 #![no_main]
 
@@ -26,6 +26,8 @@ use vf82599::{Host, ResetKind};
 /// Guest memory, the first of which is mapped at [`IOVA`] to begin with.
 const PAGES: usize = 16;
 const IOVA: u64 = 0x10_0000;
+/// Restarts in one run, for they take long.
+const RESTARTS: u32 = 4;
 
 /// Registers that a guest writes often.
 const REGISTERS: [u32; 16] = [
@@ -136,6 +138,7 @@ struct Bench {
     /// Room for the next look.
     now: Vec<u8>,
     unplugged: bool,
+    restarts: u32,
     /// Memory of another guest, and what it sends.
     wire: Ram,
     burst: Burst,
@@ -152,7 +155,7 @@ impl Bench {
         let seen = ram.snapshot();
         let (maps, rings, now) = (BTreeMap::new(), BTreeMap::new(), seen.clone());
         let (wire, burst) = (Ram::new(4), Burst::new());
-        Self { vf, ram, maps, rings, seen, now, unplugged: false, wire, burst }
+        Self { vf, ram, maps, rings, seen, now, unplugged: false, restarts: 0, wire, burst }
     }
 
     /// The guest writes its memory.
@@ -339,10 +342,12 @@ impl Bench {
                 self.unplugged = true;
             }
             // The process ends between two rounds; that it may end within one is another matter.
-            Pf::Restart => {
+            Pf::Restart if self.restarts < RESTARTS => {
+                self.restarts += 1;
                 worker.end_round();
                 self.vf = self.vf.restart(Vf::identity());
             }
+            Pf::Restart => {}
         }
         self
     }

@@ -1,11 +1,11 @@
 //! A client's bytes and file descriptors, in whatever pieces, through decoder and session.
 //!
-//! Every message is answered once or, if it wants no reply, not at all; the answer has its id and its command. The device
-//! gets only what its trait promises. What waits for the client is bounded, the DMA maps of session and device agree, and
-//! when all is over no descriptor is left open.
+//! Every message is answered once or, if it wants no reply, not at all; the answer has its id and its command. The
+//! device gets only what its trait promises. What waits for the client is bounded, the DMA maps of session and
+//! device agree, and when all is over no descriptor is left open.
 //!
-//! The input is a row of records: a byte that says what happens (see [`Action`]), a byte `n`, and, if the client sends,
-//! the `n` bytes that it sends.
+//! The input is a row of records: a byte that says what happens (see [`Action`]), a byte `n`, and, if the client
+//! sends, the `n` bytes that it sends.
 
 #![no_main]
 
