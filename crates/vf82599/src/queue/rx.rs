@@ -144,12 +144,13 @@ impl RxQueue {
         for index in job.from..pieces.count() {
             let piece = pieces.get(index, in_bytes, &mut self.scratch);
             let needed = piece.len().div_ceil(setup.buffer);
-            if (self.ring.distance(head, round.tail) as usize) < needed {
+            let mut room = room_up_to(&self.ring, round.tail, self.written.len());
+            if (room as usize) < needed {
                 // Only now, since reading what the driver writes takes its cache line away.
                 round.tail = self.ring.tail(state);
                 self.round = Some(round);
+                room = room_up_to(&self.ring, round.tail, self.written.len());
             }
-            let room = self.ring.distance(head, round.tail);
             if needed > room as usize {
                 end = match needed < self.ring.size() as usize {
                     true => Put::Full { next: index },
@@ -217,6 +218,12 @@ impl Setup {
         let allowed = self.longest + tag + if inner { TAG } else { 0 };
         bytes <= allowed.min(self.most)
     }
+}
+
+/// Descriptors that can still be filled, with the tail at `tail` and `written` filled and not shown yet. Counted from the
+/// head that the driver sees, since a tail that it moved back says nothing about those that are filled.
+fn room_up_to(ring: &Ring, tail: u32, written: usize) -> u32 {
+    ring.distance(ring.head(), tail).saturating_sub(u32::try_from(written).unwrap_or(u32::MAX))
 }
 
 /// Asks for the cache lines of the descriptors and buffers that come next, `room` descriptors from `head` on being the

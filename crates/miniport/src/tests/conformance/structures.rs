@@ -380,7 +380,7 @@ fn field_tests(rules: &mut Rules) {
         }
     });
     type Case = (&'static str, fn() -> Vec<Bytes>);
-    let refused: [Case; 7] = [
+    let refused: [Case; 8] = [
         ("no field", Vec::new),
         ("no destination", || vec![field(4, 0, &[0, 7])]),
         ("two destinations", || vec![field(1, 0, &mac(1).0), field(1, 0, &mac(2).0)]),
@@ -388,6 +388,11 @@ fn field_tests(rules: &mut Rules) {
         ("a VLAN id and UNTAGGED_OR_ZERO", || vec![field(1, 1, &mac(1).0), field(4, 0, &[0, 7])]),
         ("a flag with the VLAN id", || vec![field(1, 0, &mac(1).0), field(4, 1, &[0, 7])]),
         ("a source address", || vec![field(2, 0, &mac(1).0)]),
+        ("a header that claims more than its element", || {
+            let mut field = field(1, 0, &mac(1).0);
+            field.0[2..4].copy_from_slice(&3896_u16.to_le_bytes());
+            vec![field]
+        }),
     ];
     for (what, fields) in refused {
         rules.rule(format!("B.6 a filter with {what} is refused"), move || {

@@ -79,6 +79,27 @@ fn r01_receive_tails_outside_of_the_ring_give_no_buffer() {
 }
 
 #[test]
+fn r01_a_receive_tail_moved_back_in_mid_round_gives_no_buffer() {
+    let (sender, mut vf) = (Vf::new(), Vf::new());
+    vf.rx(0, 64, 2, 0);
+    let mut burst = port::Burst::new();
+    burst.begin(sender.view());
+    sender.view().write_bytes(TX_BUFFERS, &plain(1, 60)).unwrap();
+    burst.gather(TX_BUFFERS, 60).unwrap();
+    burst.commit(&port::Spec::default()).unwrap();
+    let frame = burst.frame(0);
+    let filled = (0..200).filter(|_| vf.queues.put(&frame, None, 0) == Put::Done).count();
+    assert_eq!(filled, 63);
+    // Behind what is filled and not shown yet, and outside of the ring: there is no buffer that is not filled.
+    for tail in [5, 0xffff] {
+        vf.state.write(rx(0, TAIL), tail);
+        assert_eq!(vf.queues.put(&frame, None, 0), Put::Full { next: 0 }, "tail {tail}");
+    }
+    vf.queues.flush(0);
+    assert_eq!(vf.rx_head(0), 63);
+}
+
+#[test]
 fn r03_r12_legacy_and_unknown_descriptors_are_dropped_with_their_frame() {
     let legacy = [TX_BUFFERS, 100 | u64::from(EOP | RS)];
     only_the_good_one(&[legacy], Malformed::BadDescriptor);
