@@ -177,7 +177,7 @@ impl Vm {
 }
 
 fn forward(case: &Case) -> Run {
-    let config = Config { cpu: Some(WORKER_CPU), poll: PollMode::Busy };
+    let config = Config { cpu: Some(WORKER_CPU), poll: PollMode::Busy, paused: false };
     let dataplane = Dataplane::start(config, &switch::capabilities(), switch::forwarding(2)).unwrap();
     let handle = dataplane.handle();
     let (mut one, mut two) = (Vm::new(&handle, 1), Vm::new(&handle, 2));

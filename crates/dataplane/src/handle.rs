@@ -34,6 +34,7 @@ pub enum StartError {
 pub(crate) enum Command {
     Attach { index: usize, port: Box<dyn Port>, counters: Arc<VPortCounters>, polled: bool },
     Detach { index: usize },
+    StartFetching,
     Stop,
 }
 
@@ -42,6 +43,7 @@ impl std::fmt::Debug for Command {
         match self {
             Self::Attach { index, .. } => write!(f, "attach {index}"),
             Self::Detach { index } => write!(f, "detach {index}"),
+            Self::StartFetching => f.write_str("start fetching"),
             Self::Stop => f.write_str("stop"),
         }
     }
@@ -124,7 +126,8 @@ impl Dataplane {
             epoch: CachePadded::default(),
             work: CachePadded::new(Work::default()),
         });
-        let worker = Worker::new(Arc::clone(&shared), ports, Deliveries::for_adapter(capabilities));
+        let worker =
+            Worker::new(Arc::clone(&shared), ports, Deliveries::for_adapter(capabilities), config.paused);
         let (started, pinned) = std::sync::mpsc::sync_channel(1);
         let run = move || {
             let set = config.cpu.map_or(Ok(()), pin);
@@ -192,6 +195,11 @@ impl Handle {
     /// Takes the port of VPort number `index` away and drops it.
     pub fn detach(&self, index: usize) {
         self.carry_out(Command::Detach { index });
+    }
+
+    /// Ends the pause that the worker was started with.
+    pub fn start_fetching(&self) {
+        self.carry_out(Command::StartFetching);
     }
 
     /// Replaces the forwarding state. Frames that are being handled meanwhile are decided by the old one; wait for

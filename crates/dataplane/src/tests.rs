@@ -27,7 +27,7 @@ struct Rig {
 
 impl Rig {
     fn new(poll: PollMode, rooms: &[usize]) -> Self {
-        let config = Config { cpu: None, poll };
+        let config = Config { poll, ..Config::default() };
         let forwarding = switch::forwarding(rooms.len());
         let dataplane = Dataplane::start(config, &switch::capabilities(), forwarding).unwrap();
         let mut rig =

@@ -37,6 +37,9 @@ pub struct Config {
     pub cpu: Option<usize>,
     /// What it does when there is nothing to do.
     pub poll: PollMode,
+    /// It starts without fetching from any port, until [`Handle::start_fetching`](crate::Handle::start_fetching): no
+    /// frame is lost because its receiver is not attached yet.
+    pub paused: bool,
 }
 
 /// How long an adaptive worker looks for work before it sleeps, in microseconds.
@@ -97,8 +100,10 @@ pub(crate) struct Worker {
     /// Ports to be flushed.
     pub(crate) touched: Vec<usize>,
     shared: Arc<Shared>,
-    /// Ports to be looked at in this round.
+    /// Ports to be looked at in this round, or while `paused` in the first one after.
     due: PortSet,
+    /// No port is fetched from.
+    paused: bool,
     /// Ports whose doorbells come without a kick: looked at in every round.
     polled: PortSet,
     /// Ports whose first frame waits for room: looked at in every round.
@@ -109,7 +114,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>, ports: usize, deliveries: Deliveries) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, ports: usize, deliveries: Deliveries, paused: bool) -> Self {
         Self {
             forwarding: Cache::new(Arc::clone(&shared.forwarding)),
             slots: (0..ports).map(|_| None).collect(),
@@ -117,6 +122,7 @@ impl Worker {
             decisions: Vec::with_capacity(BURST),
             touched: Vec::with_capacity(ports),
             due: PortSet::new(ports),
+            paused,
             polled: PortSet::new(ports),
             held: PortSet::new(ports),
             timers: Vec::with_capacity(ports),
@@ -169,6 +175,7 @@ impl Worker {
                     self.attach(index, port, counters, polled);
                 }
                 Command::Detach { index } => self.detach(index),
+                Command::StartFetching => self.paused = false,
                 Command::Stop => return false,
             }
             self.shared.obeyed.fetch_add(1, Ordering::SeqCst);
@@ -201,7 +208,9 @@ impl Worker {
     fn round(&mut self, burst: &mut Burst, now: Cycles) -> u64 {
         self.collect_due(now);
         let mut frames = 0;
-        while let Some(index) = self.due.take_first() {
+        while !self.paused
+            && let Some(index) = self.due.take_first()
+        {
             frames += self.visit(index, burst, now);
         }
         self.flush(now);

@@ -39,8 +39,6 @@ pub struct Control {
     msix: MsixTable,
     mailbox: Mailbox,
     rejections: Arc<Rejections>,
-    /// High words of the octet counters, received and sent, as they were when the low words were read.
-    octets_high: [u32; 2],
 }
 
 impl Control {
@@ -97,7 +95,7 @@ impl Control {
     ) -> Self {
         let rejections = Arc::new(Rejections::new());
         let mailbox = Mailbox::new(state.clone(), profile, identity, Arc::clone(&rejections));
-        Self { state, profile, interrupts, config, msix, mailbox, rejections, octets_high: [0; 2] }
+        Self { state, profile, interrupts, config, msix, mailbox, rejections }
     }
 
     /// What was rejected so far.

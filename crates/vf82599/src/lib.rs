@@ -31,7 +31,7 @@ pub use mailbox::MailboxApi;
 pub use profile::{Identity, MsixExposure, Profile};
 pub use queue::{QueueProfile, Queues};
 pub use rejection::{Rejection, Rejections};
-pub use state::{StateError, VfState};
+pub use state::{RINGS, StateError, VfState};
 
 #[cfg(test)]
 mod rig;

@@ -1,11 +1,14 @@
-//! The state of a VF that outlives a crash of the data path: eight pages in a memfd.
+//! The state of a VF that outlives a crash of the data path: pages in two memfds.
 //!
-//! | page | content |
-//! |---|---|
-//! | 0 - 3 | the register file, at its offsets in BAR 0, so that a page can be mapped into the guest |
-//! | 4 | MSI-X table and pending bits |
-//! | 5 | what has no register: see [`word`] |
-//! | 6, 7 | PCI config space and what belongs to it without a register |
+//! | page | of the state file | of the rings file |
+//! |---|---|---|
+//! | 0 - 3 | the register file, at its offsets in BAR 0, but for | the registers of the rings, pages 1 and 2 |
+//! | 4 | MSI-X table and pending bits | |
+//! | 5 | what has no register: see [`word`] | |
+//! | 6, 7 | PCI config space and what belongs to it without a register | |
+//!
+//! The rings have a file of their own because it can be mapped into the guest: whoever maps it gets all of it. Pages
+//! that stand for the other file's are never touched, and take no memory.
 //!
 //! Both halves of the device work on these words: the control half (the thread that serves the socket) and the data
 //! half (the worker that owns the queues). Each word has one writer at a time; hand-over between the halves is by
@@ -18,12 +21,16 @@ use sys::{PagesError, SharedPages, Words};
 
 use crate::registers;
 
-/// Pages of a VF.
-const PAGES: usize = 8;
+/// Pages of the state file.
+const STATE_PAGES: usize = 8;
+/// Pages of the rings file.
+const RINGS_PAGES: usize = 3;
+/// Offsets in BAR 0 of the registers of the receive and transmit rings.
+pub const RINGS: std::ops::Range<u32> = 0x1000..0x3000;
 
 const PAGE_WORDS: usize = 1024;
 const MAGIC: u32 = 0x5646_8259;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Word numbers in page 5.
 pub(crate) mod word {
@@ -58,6 +65,8 @@ pub(crate) mod word {
     pub(crate) const RESETTING: usize = 58;
     /// 1 when the function has been taken away from under the guest.
     pub(crate) const UNPLUGGED: usize = 57;
+    /// High words of the octet counters, received and sent, as they were when the low words were read.
+    pub(crate) const OCTETS_HIGH: usize = 60;
     /// Per transmit queue: two contexts of four words.
     pub(crate) const TX_CONTEXT: usize = 64;
     /// Further unicast addresses that the guest listens to: their number, then two words for each.
@@ -67,9 +76,12 @@ pub(crate) mod word {
 /// The pages of one VF, and windows on them.
 #[derive(Clone, Debug)]
 pub struct VfState {
-    pages: Arc<SharedPages>,
-    /// Register file, word n at BAR 0 offset 4n.
+    state: Arc<SharedPages>,
+    rings: Arc<SharedPages>,
+    /// Register file but for the rings, word n at BAR 0 offset 4n.
     pub(crate) registers: Words,
+    /// The registers of [`RINGS`], likewise.
+    ring_registers: Words,
     pub(crate) private: Words,
     msix: Words,
     config: Words,
@@ -81,18 +93,20 @@ impl VfState {
     /// # Errors
     /// No memory or file descriptor left.
     pub fn create(name: &str) -> Result<Self, PagesError> {
-        let state = Self::over(SharedPages::create(name, PAGES)?);
+        let rings = SharedPages::create(&format!("{name}-rings"), RINGS_PAGES)?;
+        let state = Self::over(SharedPages::create(name, STATE_PAGES)?, rings);
         state.private.store(word::MAGIC, MAGIC);
         state.private.store(word::VERSION, VERSION);
         Ok(state)
     }
 
-    /// State of a VF that an earlier data path left.
+    /// State of a VF that an earlier data path left in the files of [`VfState::state_fd`] and [`VfState::rings_fd`].
     ///
     /// # Errors
-    /// The file does not hold the state of such a VF in this layout.
-    pub fn open(fd: OwnedFd) -> Result<Self, StateError> {
-        let state = Self::over(SharedPages::open(fd, PAGES)?);
+    /// The files do not hold the state of such a VF in this layout.
+    pub fn open(state: OwnedFd, rings: OwnedFd) -> Result<Self, StateError> {
+        let state =
+            Self::over(SharedPages::open(state, STATE_PAGES)?, SharedPages::open(rings, RINGS_PAGES)?);
         match (state.private.load(word::MAGIC), state.private.load(word::VERSION)) {
             (MAGIC, VERSION) => Ok(state),
             (MAGIC, found) => Err(StateError::Version { found }),
@@ -100,11 +114,13 @@ impl VfState {
         }
     }
 
-    fn over(pages: SharedPages) -> Self {
-        let pages = Arc::new(pages);
-        let all = Words::new(Arc::clone(&pages));
+    fn over(state: SharedPages, rings: SharedPages) -> Self {
+        let (state, rings) = (Arc::new(state), Arc::new(rings));
+        let all = Words::new(Arc::clone(&state));
         Self {
-            pages,
+            ring_registers: Words::new(Arc::clone(&rings)),
+            state,
+            rings,
             registers: all.window(0, registers::REGISTER_WORDS),
             msix: all.window(4 * PAGE_WORDS, PAGE_WORDS),
             private: all.window(5 * PAGE_WORDS, PAGE_WORDS),
@@ -128,20 +144,30 @@ impl VfState {
     #[inline]
     #[must_use]
     pub fn register(&self, offset: u32) -> u32 {
-        self.registers.load(offset as usize / 4)
+        self.file_of(offset).load(offset as usize / 4)
     }
 
     /// Stores the register at `offset` of BAR 0.
     #[inline]
     pub fn set_register(&self, offset: u32, value: u32) {
-        self.registers.store(offset as usize / 4, value);
+        self.file_of(offset).store(offset as usize / 4, value);
     }
-}
 
-impl AsFd for VfState {
-    /// The memfd: for the fd store, and for mapping ring pages into the guest (file offset = offset in BAR 0).
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.pages.as_fd()
+    #[inline]
+    fn file_of(&self, offset: u32) -> &Words {
+        if RINGS.contains(&offset) { &self.ring_registers } else { &self.registers }
+    }
+
+    /// The memfd of the state that is nobody else's to see.
+    #[must_use]
+    pub fn state_fd(&self) -> BorrowedFd<'_> {
+        self.state.as_fd()
+    }
+
+    /// The memfd of the registers of [`RINGS`], at their offsets in BAR 0: their pages can be mapped into the guest.
+    #[must_use]
+    pub fn rings_fd(&self) -> BorrowedFd<'_> {
+        self.rings.as_fd()
     }
 }
 

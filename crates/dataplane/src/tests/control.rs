@@ -118,6 +118,22 @@ fn l09_a_worker_that_panicked_hangs_nobody() {
 }
 
 #[test]
+fn a_paused_worker_fetches_only_when_all_ports_are_there() {
+    let config = Config { paused: true, ..Config::default() };
+    let dataplane = Dataplane::start(config, &switch::capabilities(), switch::forwarding(2)).unwrap();
+    let handle = dataplane.handle();
+    let (sender, receiver) = (Guest::with_room(0), Guest::with_room(10));
+    sender.outbox.lock().unwrap().extend(Rig::frames(1, 2, 0..3));
+    handle.attach(1, sender.port(), Arc::default(), false);
+    handle.kick(1).kick();
+    handle.quiesce();
+    handle.attach(2, receiver.port(), Arc::default(), false);
+    assert_eq!(sender.outbox.lock().unwrap().len(), 3);
+    handle.start_fetching();
+    wait("the frames to arrive", || receiver.received().len() == 3);
+}
+
+#[test]
 fn a_dropped_data_plane_drops_its_ports() {
     let rig = Rig::new(PollMode::Busy, &[0]);
     let (guest, handle) = (Arc::clone(&rig.guests[1]), rig.dataplane.handle());
@@ -130,11 +146,11 @@ fn a_dropped_data_plane_drops_its_ports() {
 #[test]
 fn a_cpu_that_is_not_there_is_refused() {
     for cpu in [1023, 1024, usize::MAX] {
-        let config = Config { cpu: Some(cpu), poll: PollMode::Interrupt };
+        let config = Config { cpu: Some(cpu), poll: PollMode::Interrupt, paused: false };
         let started = Dataplane::start(config, &switch::capabilities(), switch::forwarding(1));
         assert!(matches!(started, Err(StartError::Cpu { cpu: named }) if named == cpu));
     }
-    let config = Config { cpu: Some(0), poll: PollMode::Interrupt };
+    let config = Config { cpu: Some(0), poll: PollMode::Interrupt, paused: false };
     assert!(Dataplane::start(config, &switch::capabilities(), switch::forwarding(1)).is_ok());
 }
 

@@ -11,7 +11,6 @@ use super::assembly::capabilities;
 use super::bus::{Bus, Order};
 use super::error::DaemonError;
 use super::fd_store::FdStore;
-use super::gate::Gate;
 use super::limits::Share;
 use super::signal::Alarm;
 use super::vf::{Surroundings, VfSpec};
@@ -39,7 +38,7 @@ impl DataPath {
             Poll::Busy => PollMode::Busy,
             Poll::Interrupt => PollMode::Interrupt,
         };
-        let worker = dataplane::Config { cpu: config.daemon.cpu, poll };
+        let worker = dataplane::Config { cpu: config.daemon.cpu, poll, paused: true };
         let forwarding = adapter.with(Adapter::forwarding).ok_or(DaemonError::NoSwitch)?;
         let worker = Dataplane::start(worker, &capabilities(config), forwarding)?;
         adapter.publish_to(Some(worker.handle()));
@@ -48,7 +47,6 @@ impl DataPath {
             dataplane: worker.handle(),
             store: Arc::clone(store),
             alarm: Alarm::new()?,
-            gate: Gate::closed(),
             share,
         };
         Ok(Self { bus: Bus::start(around, rebuild)?, worker })

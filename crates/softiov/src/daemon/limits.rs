@@ -9,8 +9,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Descriptors that no VF may use: standard streams, threads, the control socket and its clients, a trace.
 const RESERVED_FDS: u64 = 256;
 /// Descriptors of a VF that is offered, besides those of its DMA maps: state pages, listener, client and eventfds, each
-/// in use and in the fd store, and those that come with one message. Other VFs have nothing but their state pages.
+/// in use and in the fd store, and those that come with one message.
 const FDS_OF_A_VF: u64 = 32;
+/// Descriptors of any VF: its state pages and its rings.
+const FDS_OF_STATE: u64 = 2;
 /// DMA maps without which no guest can run; QEMU needs some twenty.
 const FEWEST_MAPS: u64 = 32;
 /// DMA maps of a VF at most: QEMU with hot-plugged memory devices needs some hundreds.
@@ -55,7 +57,7 @@ impl Share {
     /// The share of each of `offered` VFs, of `total` that there are, in a process that may have `limit` descriptors.
     pub(crate) fn new(offered: usize, total: u16, limit: u64) -> Result<Self, TooFewFds> {
         let vfs = offered.max(1) as u64;
-        let fixed = RESERVED_FDS + u64::from(total);
+        let fixed = RESERVED_FDS + FDS_OF_STATE * u64::from(total);
         let needed = fixed + vfs * (FDS_OF_A_VF + FEWEST_MAPS);
         if limit < needed {
             return Err(TooFewFds { offered, total, needed, limit });

@@ -5,7 +5,7 @@
 //! | `assembly` | the adapter that the configuration describes |
 //! | `stack` | who gets a VF |
 //! | `adapter` | the adapter as OID requests and mailboxes reach it |
-//! | `data_path`, `bus`, `vf`, `gate`, `signal` | what moves frames and serves VMMs |
+//! | `data_path`, `bus`, `vf`, `signal` | what moves frames and serves VMMs |
 //! | `fd_store` | what outlives the data path |
 //! | `limits`, `pace`, `rate_limit`, `peer_log` | what a peer may take |
 //! | `topology` | what there is to show |
@@ -16,7 +16,6 @@ mod bus;
 mod data_path;
 mod error;
 mod fd_store;
-mod gate;
 mod limits;
 mod pace;
 mod peer_log;

@@ -4,7 +4,7 @@ mod device;
 mod memory;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use dataplane::{Handle, Kick, VPortCounters};
@@ -20,7 +20,6 @@ use vf82599::{
 use self::memory::LostMemory;
 use super::adapter::{AdapterService, RSS_KEY};
 use super::fd_store::FdStore;
-use super::gate::{Gate, GatedPort};
 use super::limits::Share;
 use super::peer_log::PeerLog;
 use super::signal::{Alarm, VectorSignal, Vectors};
@@ -79,7 +78,6 @@ pub(crate) struct Surroundings {
     pub(crate) dataplane: Handle,
     pub(crate) store: Arc<dyn FdStore>,
     pub(crate) alarm: Alarm,
-    pub(crate) gate: Gate,
     /// What each VMM may take.
     pub(crate) share: Share,
 }
@@ -149,8 +147,11 @@ pub(crate) enum VfError {
 impl Vf {
     /// A VF after power-on, on the pages `state`.
     pub(crate) fn new(spec: VfSpec, state: VfState, around: &Surroundings) -> Result<Self, VfError> {
-        let kept = state.as_fd().try_clone_to_owned().map_err(|error| VfError::Fds(spec.vf, error))?;
-        around.store.put(&format!("{}state", VfSpec::store_prefix(spec.vf)), kept, "");
+        let prefix = VfSpec::store_prefix(spec.vf);
+        for (name, fd) in [("state", state.state_fd()), ("rings", state.rings_fd())] {
+            let kept = fd.try_clone_to_owned().map_err(|error| VfError::Fds(spec.vf, error))?;
+            around.store.put(&format!("{prefix}{name}"), kept, "");
+        }
         let vectors = Vectors::new(around.alarm.clone());
         Self::build(spec, state, around.new_domain(), vectors, around, false)
     }
@@ -214,20 +215,14 @@ impl Vf {
         };
         let queues =
             Queues::new(self.state.clone(), Arc::clone(&self.domain), Arc::clone(&self.interrupts), profile);
-        let port = Box::new(GatedPort::new(queues, self.around.gate.clone()));
         let polled = self.spec.doorbells == Doorbells::Mapped;
         let counters = Arc::clone(&self.spec.counters);
-        self.around.dataplane.attach(self.spec.vport.0 as usize, port, counters, polled);
+        self.around.dataplane.attach(self.spec.vport.0 as usize, Box::new(queues), counters, polled);
     }
 
     /// Keeps the client's socket for a successor, with what the successor must know of the session.
     pub(crate) fn keep_client(&self, socket: OwnedFd, note: &str) {
         self.around.store.put(&format!("{}client", self.prefix), socket, note);
-    }
-
-    /// Has the worker look at the queues.
-    pub(crate) fn kick(&self) {
-        self.host.kick.kick();
     }
 
     /// Function level reset by the PF.

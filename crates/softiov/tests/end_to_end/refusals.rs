@@ -125,7 +125,7 @@ fn a_limit_of_descriptors_that_is_too_low_is_named_with_what_is_needed() {
     let output = Command::new("sh").args(["-c", limited, program]).arg(&config).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    check(&error, &["64 VFs for VMs", "need 4416", "1000", "LimitNOFILE"]);
+    check(&error, &["64 VFs for VMs", "need 4480", "1000", "LimitNOFILE"]);
     assert_eq!(host.sockets(), Vec::<String>::new());
 }
 

@@ -84,11 +84,13 @@ impl Control {
             Access::Mailbox => self.mailbox.read(),
             Access::OctetsLow => {
                 let sent = offset != VFGORC_LSB;
-                let high = if sent { VFGOTC_MSB } else { VFGORC_MSB };
-                self.octets_high[usize::from(sent)] = self.state.register(high);
+                let high = self.state.register(if sent { VFGOTC_MSB } else { VFGORC_MSB });
+                self.state.private.store(word::OCTETS_HIGH + usize::from(sent), high);
                 self.state.register(offset)
             }
-            Access::OctetsHigh => self.octets_high[usize::from(offset != VFGORC_MSB)],
+            Access::OctetsHigh => {
+                self.state.private.load(word::OCTETS_HIGH + usize::from(offset != VFGORC_MSB))
+            }
         };
         value & register.mask
     }

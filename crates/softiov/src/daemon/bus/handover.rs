@@ -13,8 +13,8 @@
 //!    that one that nobody saw is seen now. Vectors that the old worker raised and nobody relayed are in no page, and a
 //!    guest may have masked them until it sees them: so each vector of each VF is signalled once more
 //!    (`vf82599::Control::attach`). A message too many does no harm.
-//! 4. *Guests send only when all VFs are there* ([`Gate`](crate::daemon::gate::Gate)): a receiver that is not there
-//!    yet would cost the frame.
+//! 4. *Guests send only when all VFs are there* ([`Handle::start_fetching`](dataplane::Handle::start_fetching)): a
+//!    receiver that is not there yet would cost the frame.
 //! 5. *The forwarding state* is the adapter's, which does not end. What guests ask in between waits in their sockets.
 
 use std::path::PathBuf;
@@ -53,8 +53,7 @@ impl EventLoop {
         for spec in specs {
             self.take_over_one(spec)?;
         }
-        self.around.gate.open();
-        self.stations.values().for_each(|station| station.vf.kick());
+        self.around.dataplane.start_fetching();
         Ok(())
     }
 
@@ -62,10 +61,13 @@ impl EventLoop {
         let id = spec.vf.0;
         let prefix = VfSpec::store_prefix(spec.vf);
         let one = |name: &str| self.around.store.entries(&format!("{prefix}{name}")).into_iter().next();
-        // Without these two the VF was withdrawn.
-        let (Some(state), Some(socket)) = (one("state"), one("listener")) else { return Ok(()) };
+        // Without these the VF was withdrawn.
+        let (Some(state), Some(rings), Some(socket)) = (one("state"), one("rings"), one("listener")) else {
+            return Ok(());
+        };
         let client = one("client");
-        let state = VfState::open(state.fd.try_clone()?).map_err(|error| VfError::State(spec.vf, error))?;
+        let state = VfState::open(state.fd.try_clone()?, rings.fd.try_clone()?)
+            .map_err(|error| VfError::State(spec.vf, error))?;
         let (vf, memory) = Vf::attach(spec.clone(), state, &self.around)?;
         let listener = Listener::from_parts(socket.fd.try_clone()?, PathBuf::from(socket.note));
         // Before anything else can fail: what is in a station is left again, and its path not removed.

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::os::fd::AsFd;
 
-use vf82599::ResetKind;
 use vf82599::registers::{REGISTER_BYTES, VECTORS};
+use vf82599::{RINGS, ResetKind};
 use vfio_user::{
     Device, DeviceFlags, DeviceInfo, DmaMap, DmaUnmap, Errno, IrqAction, IrqData, IrqFlags, IrqInfo, Mapping,
     MmapArea, RegionInfo, SetIrqs,
@@ -30,8 +30,8 @@ mod irq {
 
 /// Bytes of BAR 3, the MSI-X table and its pending bits.
 const BAR3_BYTES: u64 = 0x4000;
-/// The pages of the register file that have no side effects but doorbells: receive and transmit rings.
-const RING_PAGES: MmapArea = MmapArea { offset: 0x1000, size: 0x2000 };
+/// The registers that have no side effects but doorbells.
+const RING_PAGES: MmapArea = MmapArea { offset: RINGS.start as u64, size: (RINGS.end - RINGS.start) as u64 };
 
 impl Device for Vf {
     fn info(&self) -> DeviceInfo {
@@ -45,7 +45,7 @@ impl Device for Vf {
     fn region(&self, index: u32) -> Option<RegionInfo<'_>> {
         let (size, mapping) = match index {
             region::BAR0 => {
-                let mapping = Mapping { fd: self.state.as_fd(), offset: 0, areas: &[RING_PAGES] };
+                let mapping = Mapping { fd: self.state.rings_fd(), offset: 0, areas: &[RING_PAGES] };
                 (REGISTER_BYTES, (self.spec.doorbells == Doorbells::Mapped).then_some(mapping))
             }
             region::BAR3 => (BAR3_BYTES, None),

@@ -255,6 +255,7 @@ fn octet_counters_are_read_whole() {
         rig.state.set_register(high, 3);
         rig.state.set_register(low, 0xffff_ffff);
         assert_eq!(rig.read(low), 0xffff_ffff);
+        rig = rig.restart(Profile::X550, identity());
         // The worker counts on between the two reads.
         rig.state.set_register(high, 4);
         rig.state.set_register(low, 5);
