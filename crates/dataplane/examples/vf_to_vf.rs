@@ -30,7 +30,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dataplane::{Config, Dataplane, Handle, Kick, PollMode, VPortCounters};
+use dataplane::{Attachment, Config, Dataplane, Doorbell, Handle, Kick, PollMode, PortCounters};
 use guest_memory::{Access, MemoryView};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use sys::clock;

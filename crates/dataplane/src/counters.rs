@@ -66,7 +66,7 @@ impl TrafficCounters {
 
 /// The counters of one VPort. "Sent" and "received" are meant from the guest's side.
 #[derive(Debug)]
-pub struct VPortCounters {
+pub struct PortCounters {
     pub(crate) sent: TrafficCounters,
     pub(crate) received: TrafficCounters,
     pub(crate) malformed: [Counter; Malformed::ALL.len()],
@@ -76,7 +76,7 @@ pub struct VPortCounters {
     pub(crate) held: Counter,
 }
 
-impl Default for VPortCounters {
+impl Default for PortCounters {
     fn default() -> Self {
         Self {
             sent: TrafficCounters::default(),
@@ -91,7 +91,7 @@ impl Default for VPortCounters {
 
 /// The counters of a VPort at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VPortStatistics {
+pub struct PortStatistics {
     /// What the guest sent and the switch took.
     pub sent: Traffic,
     /// What was put into the guest's buffers.
@@ -102,15 +102,15 @@ pub struct VPortStatistics {
     pub drops: Vec<(&'static str, u64)>,
 }
 
-impl VPortCounters {
+impl PortCounters {
     /// The counters as they stand. Not one instant for all of them.
     #[must_use]
-    pub fn read(&self) -> VPortStatistics {
+    pub fn read(&self) -> PortStatistics {
         let malformed = Malformed::ALL.iter().map(|r| r.as_str()).zip(&self.malformed);
         let dropped = DropReason::ALL.iter().map(|r| r.as_str()).zip(&self.dropped);
         let refused = Refusal::ALL.iter().map(|r| r.as_str()).zip(&self.refused);
         let all = malformed.chain(dropped).chain(refused).map(|(name, counter)| (name, counter.get()));
-        VPortStatistics {
+        PortStatistics {
             sent: self.sent.read(),
             received: self.received.read(),
             held: self.held.get(),

@@ -1,6 +1,7 @@
 //! The control side's grip on a worker.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,7 +12,7 @@ use nic_switch::{Capabilities, Deliveries, Forwarding};
 use port::Port;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::counters::VPortCounters;
+use crate::counters::PortCounters;
 use crate::ready::ReadySet;
 use crate::sleeper::Sleeper;
 use crate::worker::{Config, Shared, Work, Worker};
@@ -30,9 +31,36 @@ pub enum StartError {
     },
 }
 
+/// A port for the worker.
+pub struct Attachment {
+    /// The port.
+    pub port: Box<dyn Port>,
+    /// Where it is counted.
+    pub counters: Arc<PortCounters>,
+    /// How the worker learns that there is something to fetch.
+    pub doorbell: Doorbell,
+}
+
+impl std::fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attachment").field("doorbell", &self.doorbell).finish_non_exhaustive()
+    }
+}
+
+/// How a worker learns that a port has something to be fetched.
+#[derive(Debug)]
+pub enum Doorbell {
+    /// Somebody hears of it and calls [`Kick::kick`].
+    Kick,
+    /// It stands in memory, where the worker looks all the time.
+    Memory,
+    /// One of these descriptors becomes readable, which wakes a worker that sleeps; one that is awake looks all the time.
+    Readable(Vec<OwnedFd>),
+}
+
 /// What the worker is told between two rounds.
 pub(crate) enum Command {
-    Attach { index: usize, port: Box<dyn Port>, counters: Arc<VPortCounters>, polled: bool },
+    Attach { index: usize, attachment: Attachment },
     Detach { index: usize },
     StartFetching,
     Stop,
@@ -180,16 +208,25 @@ fn pin(cpu: usize) -> Result<(), StartError> {
 }
 
 impl Handle {
-    /// Gives a port to the worker, as that of VPort number `index`.
+    /// Gives a port to the worker, as that of VPort number `index`. A port that was there before is dropped; so is this
+    /// one if the worker has ended.
     ///
-    /// `polled` if its doorbells are plain memory, so that no kick tells of them. A port that was there before is
-    /// dropped; so is this one if the worker has ended.
+    /// # Errors
+    /// One of its doorbells cannot be waited for. Nothing has changed.
     ///
     /// # Panics
     /// If the adapter has no such VPort.
-    pub fn attach(&self, index: usize, port: Box<dyn Port>, counters: Arc<VPortCounters>, polled: bool) {
+    pub fn attach(&self, index: usize, attachment: Attachment) -> io::Result<()> {
         assert!(index < self.shared.ports, "VPort {index} of {}", self.shared.ports);
-        self.carry_out(Command::Attach { index, port, counters, polled });
+        if let Doorbell::Readable(doorbells) = &attachment.doorbell {
+            for (number, doorbell) in doorbells.iter().enumerate() {
+                self.shared.sleeper.listen(doorbell, index).inspect_err(|_| {
+                    doorbells[..number].iter().for_each(|earlier| self.shared.sleeper.ignore(earlier));
+                })?;
+            }
+        }
+        self.carry_out(Command::Attach { index, attachment });
+        Ok(())
     }
 
     /// Takes the port of VPort number `index` away and drops it.

@@ -28,8 +28,8 @@ mod ready;
 mod sleeper;
 mod worker;
 
-pub use counters::{Traffic, TrafficCounters, VPortCounters, VPortStatistics};
-pub use handle::{Dataplane, Handle, Kick, StartError, WorkerStatistics};
+pub use counters::{PortCounters, PortStatistics, Traffic, TrafficCounters};
+pub use handle::{Attachment, Dataplane, Doorbell, Handle, Kick, StartError, WorkerStatistics};
 pub use worker::{Config, PollMode};
 
 #[cfg(test)]

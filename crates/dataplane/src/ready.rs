@@ -70,6 +70,18 @@ impl PortSet {
         was_in
     }
 
+    /// The ports, lowest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(index, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                Some(index * 64 + bit)
+            })
+        })
+    }
+
     /// Takes the lowest port out.
     #[inline]
     pub(crate) fn take_first(&mut self) -> Option<usize> {

@@ -15,14 +15,14 @@ mod vf;
 
 use std::sync::Arc;
 
-use crate::{Config, Dataplane, PollMode, VPortCounters, VPortStatistics};
+use crate::{Attachment, Config, Dataplane, Doorbell, PollMode, PortCounters, PortStatistics};
 
 /// A worker with test ports on the VPorts 1 to `ROOMS`, with room for so many frames each.
 struct Rig {
     dataplane: Dataplane,
     /// By VPort; there is no port on VPort 0.
     guests: Vec<Arc<port::Guest>>,
-    counters: Vec<Arc<VPortCounters>>,
+    counters: Vec<Arc<PortCounters>>,
 }
 
 impl Rig {
@@ -41,8 +41,13 @@ impl Rig {
     }
 
     fn attach(&self, vport: usize) {
+        self.attach_with(vport, Doorbell::Kick);
+    }
+
+    fn attach_with(&self, vport: usize, doorbell: Doorbell) {
         let counters = Arc::clone(&self.counters[vport]);
-        self.dataplane.handle().attach(vport, self.guests[vport].port(), counters, false);
+        let attachment = Attachment { port: self.guests[vport].port(), counters, doorbell };
+        self.dataplane.handle().attach(vport, attachment).unwrap();
     }
 
     /// Has the guest on VPort `from` send.
@@ -56,7 +61,7 @@ impl Rig {
         numbers.map(|n| port::frame(switch::mac(from), switch::mac(to), n)).collect()
     }
 
-    fn statistics(&self, vport: usize) -> VPortStatistics {
+    fn statistics(&self, vport: usize) -> PortStatistics {
         self.counters[vport].read()
     }
 
@@ -65,6 +70,11 @@ impl Rig {
         // The last round publishes its counters before it ends.
         self.dataplane.handle().quiesce();
     }
+}
+
+/// A port that is kicked, and whose counters nobody reads.
+fn attachment(guest: &Arc<port::Guest>) -> Attachment {
+    Attachment { port: guest.port(), counters: Arc::default(), doorbell: Doorbell::Kick }
 }
 
 impl crate::Handle {

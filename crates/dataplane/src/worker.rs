@@ -10,10 +10,10 @@ use nic_switch::{Deliveries, Forwarding};
 use port::{BURST, Burst, Cycles, Port};
 use sys::clock;
 
-use crate::counters::VPortCounters;
+use crate::counters::PortCounters;
 use crate::epoch::Epoch;
 use crate::forward::Decision;
-use crate::handle::{Command, Commands};
+use crate::handle::{Attachment, Command, Commands, Doorbell};
 use crate::hold::Allowance;
 use crate::ready::{PortSet, ReadySet};
 use crate::sleeper::Sleeper;
@@ -79,7 +79,10 @@ pub(crate) struct Work {
 /// A port with what the worker keeps for it.
 pub(crate) struct Slot {
     pub(crate) port: Box<dyn Port>,
-    pub(crate) counters: Arc<VPortCounters>,
+    pub(crate) counters: Arc<PortCounters>,
+    doorbell: Doorbell,
+    /// The guest was asked to ring.
+    rings: bool,
     /// How much longer it may hold senders back when it has no room.
     pub(crate) allowance: Allowance,
     /// How much longer it lets itself be held back, by whichever receivers.
@@ -104,8 +107,10 @@ pub(crate) struct Worker {
     due: PortSet,
     /// No port is fetched from.
     paused: bool,
-    /// Ports whose doorbells come without a kick: looked at in every round.
+    /// Ports that nobody kicks: looked at in every round.
     polled: PortSet,
+    /// Of those, the ones that cannot wake a worker that sleeps.
+    silent: PortSet,
     /// Ports whose first frame waits for room: looked at in every round.
     pub(crate) held: PortSet,
     /// Ports with an interrupt that moderation holds, and when it is due.
@@ -124,6 +129,7 @@ impl Worker {
             due: PortSet::new(ports),
             paused,
             polled: PortSet::new(ports),
+            silent: PortSet::new(ports),
             held: PortSet::new(ports),
             timers: Vec::with_capacity(ports),
             cycles_per_microsecond: clock::cycles_per_microsecond(),
@@ -156,7 +162,9 @@ impl Worker {
                 count(&self.shared.work.frames, frames);
                 count(&self.shared.work.busy_cycles, last_work.wrapping_sub(began));
             } else if linger.is_some_and(|l| began.saturating_sub(last_work) >= l) {
-                self.sleep(began);
+                if self.paused || self.ask_for_doorbells() {
+                    self.sleep(began);
+                }
             } else {
                 std::hint::spin_loop();
             }
@@ -170,9 +178,9 @@ impl Worker {
         let commands = self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
         for command in commands {
             match command {
-                Command::Attach { index, port, counters, polled } => {
+                Command::Attach { index, attachment } => {
                     self.detach(index);
-                    self.attach(index, port, counters, polled);
+                    self.attach(index, attachment);
                 }
                 Command::Detach { index } => self.detach(index),
                 Command::StartFetching => self.paused = false,
@@ -183,22 +191,39 @@ impl Worker {
         true
     }
 
-    fn attach(&mut self, index: usize, port: Box<dyn Port>, counters: Arc<VPortCounters>, polled: bool) {
+    fn attach(&mut self, index: usize, attachment: Attachment) {
         let full = Allowance::new(self.cycles_per_microsecond, clock::tsc());
         let Some(entry) = self.slots.get_mut(index) else { return };
-        *entry =
-            Some(Slot { port, counters, allowance: full, patience: full, held_until: None, touched: false });
-        if polled {
-            self.polled.insert(index);
+        let Attachment { port, counters, doorbell } = attachment;
+        match &doorbell {
+            Doorbell::Kick => {}
+            Doorbell::Readable(_) => self.polled.insert(index),
+            Doorbell::Memory => {
+                self.polled.insert(index);
+                self.silent.insert(index);
+            }
         }
+        *entry = Some(Slot {
+            port,
+            counters,
+            doorbell,
+            rings: true,
+            allowance: full,
+            patience: full,
+            held_until: None,
+            touched: false,
+        });
         // What it was told of before it came is still to be done.
         self.due.insert(index);
     }
 
     fn detach(&mut self, index: usize) {
         if let Some(entry) = self.slots.get_mut(index) {
-            *entry = None;
+            if let Some(Slot { doorbell: Doorbell::Readable(descriptors), .. }) = entry.take() {
+                descriptors.iter().for_each(|doorbell| self.shared.sleeper.ignore(doorbell));
+            }
             self.polled.remove(index);
+            self.silent.remove(index);
             self.held.remove(index);
             self.timers.retain(|&(_, i)| i != index);
         }
@@ -233,12 +258,15 @@ impl Worker {
 
     /// Moves one burst of frames that the port sends.
     fn visit(&mut self, index: usize, burst: &mut Burst, now: Cycles) -> u64 {
+        self.touch(index);
         let Some(Some(slot)) = self.slots.get_mut(index) else { return 0 };
         slot.port.fetch(burst, now);
-        self.touch(index);
         let mut handled = 0;
         let was_held = self.held.remove(index);
         if !burst.is_empty() {
+            if std::mem::take(&mut slot.rings) {
+                slot.port.ask_for_doorbells(false);
+            }
             handled = self.forward(index, burst, was_held, now);
             count(&self.shared.work.bursts, 1);
         }
@@ -287,16 +315,35 @@ impl Worker {
         let next = self.timers.iter().map(|&(at, _)| at).chain(held).min();
         let micros = next
             .map(|at| Duration::from_micros(at.saturating_sub(now).div_ceil(self.cycles_per_microsecond)));
-        let limit = match self.polled.is_empty() {
+        let limit = match self.silent.is_empty() {
             true => micros,
             false => Some(micros.map_or(DOORBELL_POLL, |m| m.min(DOORBELL_POLL))),
         };
         let shared = &self.shared;
-        shared.sleeper.sleep(limit, || {
+        let stay = || {
             let stay = !shared.ready.is_empty() || shared.attention.load(Ordering::SeqCst);
             count(&shared.work.sleeps, u64::from(!stay));
             stay
-        });
+        };
+        let due = &mut self.due;
+        shared.sleeper.sleep(limit, stay, |port| due.insert(port));
+    }
+
+    /// Asks all guests to ring for what they send from now on; false if one has sent something meanwhile.
+    fn ask_for_doorbells(&mut self) -> bool {
+        let mut idle = true;
+        for index in self.polled.iter() {
+            let Some(Some(slot)) = self.slots.get_mut(index) else { continue };
+            if !std::mem::replace(&mut slot.rings, true) {
+                slot.port.ask_for_doorbells(true);
+            }
+            // A port that is held back has something to send, and is looked at when its wait is over.
+            if !self.held.contains(index) && slot.port.has_work() {
+                self.due.insert(index);
+                idle = false;
+            }
+        }
+        idle
     }
 }
 

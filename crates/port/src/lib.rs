@@ -84,6 +84,11 @@ pub trait Port: Send {
     /// True if [`Port::fetch`] would bring frames: the look before a worker goes to sleep.
     fn has_work(&self) -> bool;
 
+    /// Whether the guest shall ring its doorbell for what it wants sent: asked for before a worker goes to sleep, and
+    /// followed by [`Port::has_work`]. While the worker is awake it looks by itself. A port whose doorbells cannot be
+    /// silenced has nothing to do.
+    fn ask_for_doorbells(&mut self, _wanted: bool) {}
+
     /// When [`Port::flush`] must be called next though no frame comes: a moderated interrupt is due.
     fn deadline(&self) -> Option<Cycles>;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::port::{Guest, wait};
-use super::{Rig, switch};
+use super::{Rig, attachment, switch};
 use crate::{Config, Dataplane, PollMode, StartError};
 
 /// Keeps the guest on VPort 1 sending to VPort 2 while `work` runs; the number of frames sent.
@@ -74,7 +74,7 @@ fn l08_ports_come_and_go_under_traffic() {
 fn attaching_in_place_of_a_port_drops_it() {
     let rig = Rig::new(PollMode::Adaptive, &[0, 10]);
     let second = Guest::with_room(10);
-    rig.dataplane.handle().attach(2, second.port(), Arc::clone(&rig.counters[2]), false);
+    rig.dataplane.handle().attach(2, attachment(&second)).unwrap();
     assert!(rig.guests[2].dropped.load(Ordering::SeqCst));
     rig.send(1, Rig::frames(1, 2, 0..3));
     rig.wait_sent(1);
@@ -110,7 +110,7 @@ fn l09_a_worker_that_panicked_hangs_nobody() {
     handle.quiesce();
     wait("the ports to be dropped", || rig.guests[1].dropped.load(Ordering::SeqCst));
     let late = Guest::with_room(1);
-    handle.attach(3, late.port(), Arc::default(), false);
+    handle.attach(3, attachment(&late)).unwrap();
     assert!(late.dropped.load(Ordering::SeqCst), "nobody would drop it later");
     handle.quiesce();
     drop(rig);
@@ -124,10 +124,10 @@ fn a_paused_worker_fetches_only_when_all_ports_are_there() {
     let handle = dataplane.handle();
     let (sender, receiver) = (Guest::with_room(0), Guest::with_room(10));
     sender.outbox.lock().unwrap().extend(Rig::frames(1, 2, 0..3));
-    handle.attach(1, sender.port(), Arc::default(), false);
+    handle.attach(1, attachment(&sender)).unwrap();
     handle.kick(1).kick();
     handle.quiesce();
-    handle.attach(2, receiver.port(), Arc::default(), false);
+    handle.attach(2, attachment(&receiver)).unwrap();
     assert_eq!(sender.outbox.lock().unwrap().len(), 3);
     handle.start_fetching();
     wait("the frames to arrive", || receiver.received().len() == 3);
@@ -158,5 +158,5 @@ fn a_cpu_that_is_not_there_is_refused() {
 #[should_panic(expected = "VPort 16 of 16")]
 fn a_vport_that_the_adapter_does_not_have_cannot_be_attached() {
     let rig = Rig::new(PollMode::Interrupt, &[]);
-    rig.dataplane.handle().attach(16, Guest::with_room(0).port(), Arc::default(), false);
+    let _ = rig.dataplane.handle().attach(16, attachment(&Guest::with_room(0)));
 }

@@ -20,7 +20,7 @@ pub struct Guest {
     pub domain: Arc<DmaDomain>,
     pub state: VfState,
     pub control: Control,
-    pub counters: Arc<crate::VPortCounters>,
+    pub counters: Arc<crate::PortCounters>,
     worker: Worker,
 }
 
@@ -71,7 +71,10 @@ impl Guest {
         let mut guest = Self { domain, state, control, counters: Arc::default(), worker };
         let profile = QueueProfile { queue_pairs: 2, limits_length: true };
         let queues = Queues::new(guest.state.clone(), Arc::clone(&guest.domain), interrupts, profile);
-        handle.attach(vport, Box::new(queues), Arc::clone(&guest.counters), false);
+        let counters = Arc::clone(&guest.counters);
+        let doorbell = crate::Doorbell::Kick;
+        let attachment = crate::Attachment { port: Box::new(queues), counters, doorbell };
+        handle.attach(vport, attachment).unwrap();
         // Memory space and bus master.
         guest.control.config_write(4, &[6, 0], &mut guest.worker);
         guest.control.set_link(true, &mut guest.worker);

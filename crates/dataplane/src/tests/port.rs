@@ -31,6 +31,8 @@ pub(super) struct Guest {
     pub(super) released: AtomicU64,
     pub(super) dropped: AtomicBool,
     pub(super) panics: AtomicBool,
+    /// The guest was told that it need not ring.
+    pub(super) silent: AtomicBool,
 }
 
 impl Guest {
@@ -149,6 +151,10 @@ impl Port for TestPort {
 
     fn has_work(&self) -> bool {
         !self.guest.stopped.load(Ordering::Acquire) && !self.guest.outbox.lock().unwrap().is_empty()
+    }
+
+    fn ask_for_doorbells(&mut self, wanted: bool) {
+        self.guest.silent.store(!wanted, Ordering::SeqCst);
     }
 
     fn deadline(&self) -> Option<Cycles> {

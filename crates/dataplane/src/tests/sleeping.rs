@@ -1,12 +1,14 @@
 //! Sleeping, waking, timers.
 
+use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sys::clock;
+use sys::{EventFd, clock};
 
 use super::Rig;
 use super::port::wait;
-use crate::PollMode;
+use crate::{Doorbell, PollMode};
 
 #[test]
 fn no_wake_up_is_lost() {
@@ -81,7 +83,7 @@ fn a_busy_worker_never_sleeps() {
 fn a_polled_port_is_looked_at_without_a_kick() {
     let rig = Rig::new(PollMode::Interrupt, &[0, usize::MAX]);
     let handle = rig.dataplane.handle();
-    handle.attach(1, rig.guests[1].port(), std::sync::Arc::clone(&rig.counters[1]), true);
+    rig.attach_with(1, Doorbell::Memory);
     for n in 0..20 {
         wait("the worker to sleep", || handle.is_asleep());
         rig.guests[1].outbox.lock().unwrap().extend(Rig::frames(1, 2, n..n + 1));
@@ -93,6 +95,30 @@ fn a_polled_port_is_looked_at_without_a_kick() {
     handle.kick(1).kick();
     handle.quiesce();
     assert_eq!(rig.guests[1].visits.load(Ordering::SeqCst), visits);
+}
+
+/// A guest that rings only when it was asked to, as a driver of virtio does.
+#[test]
+fn no_doorbell_is_missed_and_none_is_needed_while_the_worker_is_awake() {
+    let rig = Rig::new(PollMode::Adaptive, &[0, usize::MAX]);
+    let (handle, guest, doorbell) =
+        (rig.dataplane.handle(), Arc::clone(&rig.guests[1]), EventFd::new().unwrap());
+    rig.attach_with(1, Doorbell::Readable(vec![doorbell.as_fd().try_clone_to_owned().unwrap()]));
+    let mut rung = 0;
+    for n in 0..3000 {
+        guest.outbox.lock().unwrap().extend(Rig::frames(1, 2, n..n + 1));
+        if !guest.silent.load(Ordering::SeqCst) {
+            doorbell.signal();
+            rung += 1;
+        }
+        match n % 100 {
+            0 => wait("the worker to sleep", || handle.is_asleep()),
+            n => (0..n * 50).for_each(|_| std::hint::spin_loop()),
+        }
+    }
+    rig.wait_sent(1);
+    assert_eq!(rig.guests[2].received(), Rig::frames(1, 2, 0..3000));
+    assert!((30..3000).contains(&rung), "{rung}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use dataplane::{Handle, Kick, VPortCounters};
+use dataplane::{Attachment, Doorbell, Handle, Kick, PortCounters};
 use ethernet::MacAddr;
 use guest_memory::{DmaDomain, Limits};
 use nic_switch::{VPortId, VfId};
@@ -38,7 +38,7 @@ pub(crate) struct VfSpec {
     pub(crate) msix: Msix,
     pub(crate) doorbells: Doorbells,
     pub(crate) config: pcie::ConfigSpace,
-    pub(crate) counters: Arc<VPortCounters>,
+    pub(crate) counters: Arc<PortCounters>,
 }
 
 impl VfSpec {
@@ -215,9 +215,14 @@ impl Vf {
         };
         let queues =
             Queues::new(self.state.clone(), Arc::clone(&self.domain), Arc::clone(&self.interrupts), profile);
-        let polled = self.spec.doorbells == Doorbells::Mapped;
+        let doorbell = match self.spec.doorbells {
+            Doorbells::Trapped => Doorbell::Kick,
+            Doorbells::Mapped => Doorbell::Memory,
+        };
         let counters = Arc::clone(&self.spec.counters);
-        self.around.dataplane.attach(self.spec.vport.0 as usize, Box::new(queues), counters, polled);
+        let attachment = Attachment { port: Box::new(queues), counters, doorbell };
+        // Neither kind of doorbell can fail.
+        let _ = self.around.dataplane.attach(self.spec.vport.0 as usize, attachment);
     }
 
     /// Keeps the client's socket for a successor, with what the successor must know of the session.
