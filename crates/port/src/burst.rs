@@ -130,6 +130,22 @@ impl Burst {
         Ok(())
     }
 
+    /// Adds a frame that lies in no port's memory, as one that softiov itself sends: its first [`HEADER_MAX`] bytes.
+    ///
+    /// # Errors
+    /// It has no whole Ethernet header, or the burst is full.
+    pub fn insert(&mut self, frame: &[u8]) -> Result<(), Malformed> {
+        let frame = &frame[..frame.len().min(HEADER_MAX)];
+        if frame.len() < SHORTEST {
+            return Err(Malformed::TooShort);
+        }
+        let slot = self.slots.get_mut(self.length).ok_or(Malformed::TooManyBuffers)?;
+        *slot = Slot { header_len: frame.len(), layout: ethernet::parse(frame), ..Slot::empty() };
+        slot.header[..frame.len()].copy_from_slice(frame);
+        self.length += 1;
+        Ok(())
+    }
+
     /// Bytes gathered for the frame so far.
     #[must_use]
     pub fn gathered(&self) -> usize {

@@ -5,6 +5,8 @@ use std::ops::Range;
 use ethernet::{Gso, GsoError, Inc, Layout, MacAddr, Segmenter, VlanTag};
 use guest_memory::Gather;
 
+use crate::reason::Refusal;
+
 /// Longest private copy of headers in bytes: more than any stack of real headers; a TSO header may be this long.
 pub const HEADER_MAX: usize = 512;
 
@@ -125,6 +127,23 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Copies the bytes from number `from` on into private memory, as many as `to` has room for: for whoever looks on. A
+    /// receiver takes them by [`crate::Pieces`].
+    ///
+    /// # Errors
+    /// The frame ends before, or the sender's memory is not what it was; part of `to` may be written.
+    pub fn read(&self, from: usize, to: &mut [u8]) -> Result<(), Refusal> {
+        let header = self.header().get(from..).unwrap_or_default();
+        let (first, rest) = to.split_at_mut(header.len().min(to.len()));
+        first.copy_from_slice(&header[..first.len()]);
+        if rest.is_empty() {
+            return Ok(());
+        }
+        // The slices begin with the headers as they were before they were copied.
+        let behind = self.slot.body_start + from.saturating_sub(self.slot.header_len);
+        self.gather.read_range(self.slot.slices.clone(), behind, rest).map_err(|_| Refusal::DmaFault)
     }
 
     /// Destination address.

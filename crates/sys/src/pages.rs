@@ -32,6 +32,26 @@ pub enum PagesError {
         /// Length needed in bytes.
         expected: usize,
     },
+    /// The part to be mapped is none of the file.
+    #[error("{length} bytes at offset {offset} are no part of a file of {found} bytes that begins on a page")]
+    NoSuchPart {
+        /// Length of the file in bytes.
+        found: u64,
+        /// Where the part begins.
+        offset: u64,
+        /// Bytes.
+        length: usize,
+    },
+}
+
+/// The length of a file that cannot shrink.
+fn sealed_length(fd: &OwnedFd) -> Result<u64, PagesError> {
+    // Only files in memory have seals at all.
+    let seals = rustix::fs::fcntl_get_seals(fd).map_err(|_| PagesError::NotSealed)?;
+    if !seals.contains(SealFlags::SHRINK) {
+        return Err(PagesError::NotSealed);
+    }
+    Ok(u64::try_from(rustix::fs::fstat(fd).map_err(io::Error::from)?.st_size).unwrap_or(0))
 }
 
 /// Whole pages of 32-bit words in a memfd. The memfd is sealed against resizing, so that the words stay readable
@@ -67,26 +87,44 @@ impl SharedPages {
     /// The file is not of `pages` pages or not sealed.
     pub fn open(fd: OwnedFd, pages: usize) -> Result<Self, PagesError> {
         let expected = pages * PAGE;
-        let seals = rustix::fs::fcntl_get_seals(&fd).map_err(io::Error::from)?;
-        if !seals.contains(SealFlags::SHRINK) {
-            return Err(PagesError::NotSealed);
-        }
-        let found = u64::try_from(rustix::fs::fstat(&fd).map_err(io::Error::from)?.st_size).unwrap_or(0);
+        let found = sealed_length(&fd)?;
         if expected == 0 || found != expected as u64 {
             return Err(PagesError::WrongLength { found, expected });
         }
+        Self::map(fd, 0, expected)
+    }
+
+    /// Maps `length` bytes of a peer's file from byte `offset` on, as words: a last one that is not whole reaches into
+    /// what the file's last page holds beyond. The file is sealed against shrinking if its owner has not done so.
+    ///
+    /// # Errors
+    /// The part is empty, does not begin on a page or does not lie in the file, or the file cannot be sealed, so that
+    /// its owner could shrink it under the mapping.
+    pub fn open_part(fd: OwnedFd, offset: u64, length: usize) -> Result<Self, PagesError> {
+        // Refused if it has been done already, or cannot be: the check tells which.
+        let _ = rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK);
+        let found = sealed_length(&fd)?;
+        let end = offset.checked_add(length as u64);
+        if length == 0 || !offset.is_multiple_of(PAGE as u64) || end.is_none_or(|end| end > found) {
+            return Err(PagesError::NoSuchPart { found, offset, length });
+        }
+        Self::map(fd, offset, length)
+    }
+
+    /// Maps a part of a file that is that long and sealed.
+    fn map(fd: OwnedFd, offset: u64, length: usize) -> Result<Self, PagesError> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
         let address =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), expected, access, MapFlags::SHARED, &fd, 0) };
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, access, MapFlags::SHARED, &fd, offset) };
         let words = NonNull::new(address.map_err(io::Error::from)?).ok_or(io::ErrorKind::OutOfMemory);
-        Ok(Self { words: words.map_err(io::Error::from)?.cast(), length: expected / 4, fd })
+        Ok(Self { words: words.map_err(io::Error::from)?.cast(), length: length.div_ceil(4), fd })
     }
 
     /// All words.
     #[must_use]
     pub fn words(&self) -> &[AtomicU32] {
-        // SAFETY: the mapping is `length` words long, page aligned, lives as long as `self`, cannot shrink (sealed),
+        // SAFETY: the mapping is `length` words long, the last of which may lie in the rest of a page, page aligned, lives as long as `self`, cannot shrink (sealed),
         // and every value of a word is a valid `AtomicU32`.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr(), self.length) }
     }

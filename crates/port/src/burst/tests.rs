@@ -7,7 +7,7 @@ use super::{BURST, Burst, MAX_SLICES, Spec};
 use crate::testing::{
     FIRST, Field, HOLE, PAGE, Proto, READ_ONLY, SECOND, Sample, buffers, check, memory, read, scatter, sum,
 };
-use crate::{Checksum, FrameMeta, HEADER_MAX, Malformed, Pieces, Segmentation};
+use crate::{Checksum, FrameMeta, HEADER_MAX, Malformed, Pieces, Refusal, Segmentation};
 
 fn udp(payload: usize) -> Sample {
     let payload = vec![0x5a; payload];
@@ -359,4 +359,35 @@ fn a_burst_takes_32_frames() {
     burst.clear();
     assert!(burst.is_empty());
     assert_eq!(burst.gather(FIRST, 60), Err(Malformed::DmaFault), "no memory is held any more");
+}
+
+#[test]
+fn a_looker_on_reads_any_part_of_a_frame_and_nothing_beyond() {
+    let domain = memory();
+    let mut bytes = udp(1000).build(Field::Right);
+    bytes.splice(12..12, [0x81, 0, 0, 7]);
+    let burst = commit_at(&domain, FIRST, &bytes, &Spec::default()).unwrap();
+    bytes.drain(12..16);
+    let frame = burst.frame(0);
+    for (from, length) in [(0, 14), (0, bytes.len()), (100, 60), (500, 1), (bytes.len(), 0)] {
+        let mut found = vec![0; length];
+        frame.read(from, &mut found).unwrap();
+        assert_eq!(found, bytes[from..from + length], "{length} from {from}");
+    }
+    for (from, length) in [(0, bytes.len() + 1), (bytes.len(), 1), (usize::MAX - 600, 1)] {
+        assert_eq!(frame.read(from, &mut vec![0; length]), Err(Refusal::DmaFault), "{length} from {from}");
+    }
+}
+
+#[test]
+fn a_frame_of_softiovs_own() {
+    let mut burst = Burst::new();
+    let bytes: Vec<u8> = (0..60).collect();
+    burst.insert(&bytes).unwrap();
+    assert_eq!((burst.len(), burst.frame(0).header(), burst.frame(0).len()), (1, &bytes[..], 60));
+    assert_eq!(burst.insert(&bytes[..13]), Err(Malformed::TooShort));
+    while !burst.is_full() {
+        burst.insert(&bytes).unwrap();
+    }
+    assert_eq!(burst.insert(&bytes), Err(Malformed::TooManyBuffers));
 }
