@@ -1,0 +1,194 @@
+//! Reception: frames into the driver's buffers.
+
+mod shape;
+mod target;
+mod whole;
+
+use ethernet::VlanTag;
+use guest_memory::MemoryView;
+use port::{Frame, HEADER_MAX, Pieces, Put, Refusal};
+
+use self::shape::Shape;
+use self::target::{Stop, Target};
+use crate::features::Features;
+use crate::header::Header;
+use crate::ring::{Chain, Cursor, RingError, RingMemory};
+use crate::virtqueue::Virtqueue;
+
+const TAG: usize = ethernet::VLAN_TAG_LEN;
+/// Headers with a tag.
+pub(crate) type Scratch = [u8; HEADER_MAX + TAG];
+
+/// One receive queue.
+#[derive(Debug)]
+pub(crate) struct RxQueue {
+    pub(crate) ring: Virtqueue,
+    chain: Box<Chain>,
+    scratch: Box<Scratch>,
+    whole: Box<Scratch>,
+    /// The last frame found no room: where the driver has to make buffers available.
+    starved: Option<Cursor>,
+}
+
+/// What a round knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    /// Guest offloads that are switched on.
+    pub(crate) offloads: Features,
+    /// Bytes of the header.
+    pub(crate) header: usize,
+    /// A frame may span several chains.
+    pub(crate) mergeable: bool,
+    /// Longest frame in bytes, tags not counted.
+    pub(crate) longest: usize,
+}
+
+/// A frame to be delivered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) frame: &'a Frame<'a>,
+    /// Tag for the guest, which gets it in the bytes.
+    pub(crate) tag: Option<VlanTag>,
+    /// First piece to deliver.
+    pub(crate) from: u32,
+}
+
+impl RxQueue {
+    pub(crate) fn new(ring: Virtqueue) -> Self {
+        Self {
+            ring,
+            chain: Box::new(Chain::new()),
+            scratch: Box::new([0; HEADER_MAX + TAG]),
+            whole: Box::new([0; HEADER_MAX + TAG]),
+            starved: None,
+        }
+    }
+
+    /// Delivers a frame.
+    pub(crate) fn put(
+        &mut self,
+        memory: &RingMemory<'_>,
+        view: &MemoryView,
+        setting: &Setting,
+        job: Job<'_>,
+    ) -> Result<Put, RingError> {
+        let pieces = match Pieces::new(job.frame) {
+            Ok(pieces) => pieces,
+            Err(reason) => return Ok(Put::Refused(reason)),
+        };
+        if pieces.longest() > setting.longest + inner_tag(job.frame) {
+            return Ok(Put::Refused(Refusal::TooLong));
+        }
+        let shape = Shape::of(job.frame, job.tag, setting.offloads);
+        if job.from == 0
+            && shape.whole
+            && let Some(put) = self.put_whole(memory, view, setting, job, &pieces, shape.header)?
+        {
+            return Ok(put);
+        }
+        for index in job.from..pieces.count() {
+            let piece = pieces.get(index, job.tag, &mut self.scratch);
+            let mut target = Target::new();
+            let room = setting.header + piece.len();
+            let reserved = target.reserve(&mut self.ring, &mut self.chain, memory, view, setting, room);
+            if let Err(stop) = reserved {
+                return self.stop(memory, &target, stop, index);
+            }
+            let body = target.write_header(shape.cut_header, setting.header);
+            let written = body.and_then(|()| piece.write(target.slices()));
+            target.finish(&mut self.ring, memory, written.is_ok());
+            if let Err(reason) = written {
+                return Ok(Put::Refused(reason));
+            }
+        }
+        self.fed(memory);
+        Ok(Put::Done)
+    }
+
+    /// Delivers a frame as one; `None` if it has to be cut after all.
+    fn put_whole(
+        &mut self,
+        memory: &RingMemory<'_>,
+        view: &MemoryView,
+        setting: &Setting,
+        job: Job<'_>,
+        pieces: &Pieces<'_>,
+        header: Header,
+    ) -> Result<Option<Put>, RingError> {
+        let Some(headers) = whole::headers(job.frame, job.tag, &mut self.whole) else { return Ok(None) };
+        if !whole::fits(job.frame, pieces, &mut self.scratch) {
+            return Ok(None);
+        }
+        let tag = if job.tag.is_some() { TAG } else { 0 };
+        let room = setting.header + tag + job.frame.len();
+        let mut target = Target::new();
+        let reserved = target.reserve(&mut self.ring, &mut self.chain, memory, view, setting, room);
+        if let Err(stop) = reserved {
+            return self.stop(memory, &target, stop, 0).map(Some);
+        }
+        let headers = &self.whole[..headers];
+        let written = target
+            .write_header(header, setting.header)
+            .and_then(|()| whole::write(job.frame, pieces, headers, target.slices(), &mut self.scratch));
+        target.finish(&mut self.ring, memory, written.is_ok());
+        if let Err(reason) = written {
+            return Ok(Some(Put::Refused(reason)));
+        }
+        self.fed(memory);
+        Ok(Some(Put::Done))
+    }
+
+    /// Piece `index` found no place.
+    fn stop(
+        &mut self,
+        memory: &RingMemory<'_>,
+        target: &Target<'_>,
+        stop: Stop,
+        index: u32,
+    ) -> Result<Put, RingError> {
+        match stop {
+            Stop::Full(at) => {
+                self.starved = Some(at);
+                Ok(Put::Full { next: index })
+            }
+            Stop::Refused(reason) => Ok(Put::Refused(reason)),
+            Stop::BadChain => {
+                target.give_back_empty(&mut self.ring, memory);
+                Ok(Put::Refused(Refusal::DmaFault))
+            }
+            Stop::Broken(error) => Err(error),
+        }
+    }
+
+    /// There was room.
+    #[inline]
+    fn fed(&mut self, memory: &RingMemory<'_>) {
+        self.starved = None;
+        self.ring.disarm(memory);
+    }
+
+    /// Where room is waited for, if a sender waits.
+    pub(crate) fn starved(&self) -> Option<Cursor> {
+        self.starved
+    }
+
+    /// Asks the driver, if a sender waits for room, to kick when there is more.
+    pub(crate) fn ask_for_room(&mut self, memory: &RingMemory<'_>) {
+        if let Some(at) = self.starved {
+            self.ring.arm(memory, at);
+        }
+    }
+
+    /// True, once, if a sender waits for room and there is more.
+    pub(crate) fn has_new_room(&mut self, memory: &RingMemory<'_>) -> bool {
+        self.starved.take_if(|at| self.ring.is_waiting(memory, *at)).is_some()
+    }
+}
+
+/// A guest's largest frame allows for a second tag on top.
+fn inner_tag(frame: &Frame<'_>) -> usize {
+    match frame.ethertype() {
+        ethernet::TPID_8021Q | ethernet::TPID_8021AD => TAG,
+        _ => 0,
+    }
+}
