@@ -6,7 +6,7 @@ use super::Breach;
 use super::scan::{self, Line};
 
 /// The crates that may contain unsafe code.
-const ALLOWED: [&str; 2] = ["crates/guest-memory", "crates/sys"];
+const ALLOWED: [&str; 3] = ["crates/guest-memory", "crates/sys", "crates/uplink"];
 
 pub(super) fn check(path: &Path, source: &str) -> Vec<Breach> {
     let lines = scan::lines(source);
@@ -16,7 +16,7 @@ pub(super) fn check(path: &Path, source: &str) -> Vec<Breach> {
         let opts_in = opts_in(&line.code);
         let unsafe_site = has_word(&line.code, "unsafe");
         let what = if (opts_in || unsafe_site) && !allowed {
-            "unsafe code stands in the crates guest-memory and sys only"
+            "unsafe code stands in the crates guest-memory, sys and uplink only"
         } else if opts_in && !explained(&lines, index, "UNSAFETY:") {
             "a module that opts in to unsafe code says why it needs it, in a `// UNSAFETY:` comment above"
         } else if unsafe_site && needs_note(&line.code) && !explained(&lines, index, "SAFETY:") {
