@@ -1,15 +1,18 @@
 //! What the data path has to do because of a request. The adapter decides, the daemon executes.
 
 use ethernet::MacAddr;
-use nic_switch::{InterruptModeration, ProcessorAffinity, VPortId, VfId};
+use nic_switch::{InterruptModeration, ProcessorAffinity, QueueId, VPortId, VfId};
 use pcie::{ConfigEffects, Rid};
 
+use crate::adapter::ClientId;
+use crate::indication::StatusIndication;
 use crate::request::PowerState;
+use crate::status::NdisStatus;
 
 /// One step for the data path. The steps of a request are to be taken in the order in which they are returned, before the
 /// request is answered.
 ///
-/// `generation` is that of the VF's allocation: a step, or an answer to one, that comes late is known by it.
+/// `generation` is that of the VF's, or VM queue's, allocation: a step, or an answer to one, that comes late is known by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// VF Enable was set: this many VFs exist.
@@ -88,6 +91,60 @@ pub enum Action {
         /// Its interrupt moderation.
         interrupt_moderation: InterruptModeration,
     },
+    /// A VM queue was allocated: make it. No frame goes there before forwarding is published anew.
+    AttachQueue {
+        /// The queue; frames go there as to the VPort of the same number.
+        queue: QueueId,
+        /// Its generation.
+        generation: u64,
+        /// The CPU that serves it.
+        affinity: Option<ProcessorAffinity>,
+        /// Its MSI-X vector.
+        msix_table_entry: u32,
+        /// Queues of one domain are interrupted together.
+        interrupt_coalescing_domain: u32,
+    },
+    /// The CPU of a VM queue changed, and with it perhaps its vector and the moderation of its interrupts.
+    ConfigureQueue {
+        /// The queue.
+        queue: QueueId,
+        /// Its generation.
+        generation: u64,
+        /// The CPU that serves it.
+        affinity: Option<ProcessorAffinity>,
+        /// Its MSI-X vector.
+        msix_table_entry: u32,
+        /// Queues of one domain are interrupted together.
+        interrupt_coalescing_domain: u32,
+    },
+    /// A VM queue is being freed; no filter leads there any more. When every worker has passed a quiescent point, report
+    /// [`queue_dma_stopped`](crate::Adapter::queue_dma_stopped), and when all frames of the queue have come back,
+    /// [`queue_returned`](crate::Adapter::queue_returned). Both may happen after the request was answered.
+    StopQueue {
+        /// The queue.
+        queue: QueueId,
+        /// Its generation.
+        generation: u64,
+    },
+    /// A VM queue is no more: free what it has. If the adapter was halted, its DMA has yet to be stopped, and its frames
+    /// to be waited for.
+    DetachQueue {
+        /// The queue.
+        queue: QueueId,
+        /// Its generation.
+        generation: u64,
+    },
+    /// FREE_QUEUE, which was answered with `PENDING`, is complete.
+    CompleteFreeQueue {
+        /// Who issued it; `None` is NDIS itself.
+        client: Option<ClientId>,
+        /// The queue that was.
+        queue: QueueId,
+        /// How it ended: `SUCCESS`, or `REQUEST_ABORTED` if the adapter was halted.
+        status: NdisStatus,
+    },
+    /// Tell every overlying driver.
+    Indicate(StatusIndication),
     /// The forwarding state changed: give every worker a new snapshot, and wait until the old one is out of use.
     PublishForwarding,
     /// Function level reset of one VF: quiesce, forget its rings, clear its interrupts. Its configuration space, and what

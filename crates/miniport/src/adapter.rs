@@ -7,9 +7,10 @@
 mod dispatch;
 mod ownership;
 mod queries;
+mod queues;
 mod vf_adapter;
 
-use nic_switch::{Capabilities, Forwarding, NicSwitch, SwitchParameters, VfId};
+use nic_switch::{Capabilities, Forwarding, NicSwitch, QueueCapabilities, SwitchParameters, VfId};
 use pcie::PhysicalFunction;
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,8 @@ pub struct AdapterConfig {
     /// What the adapter is to be.
     #[serde(default)]
     pub keywords: Keywords,
-    /// What the NIC switch can do.
+    /// What the NIC switch can do. With VM queues instead, what serves a nondefault VPort serves a queue
+    /// ([`QueueCapabilities`]).
     pub capabilities: Capabilities,
     /// The NIC switch that NDIS creates, as the registry has it.
     pub switch: SwitchParameters,
@@ -69,6 +71,9 @@ pub enum InitializeError {
     /// The NIC switch could not be created.
     #[error("the NIC switch cannot be created")]
     CreateSwitch(#[from] Refusal),
+    /// NDIS 6.30 ended lookahead split.
+    #[error("*VMQLookaheadSplit is 1, but must be 0: no adapter since NDIS 6.30 splits lookahead data")]
+    LookaheadSplit,
     /// It runs.
     #[error("the adapter runs already; halt it before it is started again")]
     Running,
@@ -96,14 +101,18 @@ pub struct Adapter {
 
 impl Adapter {
     /// Starts an adapter with this function as its PF: `MiniportInitializeEx`, and CREATE_SWITCH if the keywords select
-    /// SR-IOV. The link of the physical port is down until [`set_link`](Self::set_link) says otherwise.
+    /// SR-IOV; with VM queues, the default queue is there at once. The link of the physical port is down until [`set_link`](Self::set_link) says otherwise.
     ///
-    /// Fails if the capabilities or the switch parameters contradict themselves or ask for more than the function has.
+    /// Fails if the capabilities or the switch parameters contradict themselves or ask for more than the function has, or if
+    /// the keywords ask for what no adapter has.
     pub fn initialize(
         config: AdapterConfig,
         function: PhysicalFunction,
     ) -> Result<(Self, Vec<Action>), InitializeError> {
         config.capabilities.validate()?;
+        if config.keywords.vmq_lookahead_split {
+            return Err(InitializeError::LookaheadSplit);
+        }
         let mut adapter = Self {
             registry: config.switch.clone(),
             driver: PfDriver::new(function, config.capabilities.clone(), config.creation),
@@ -122,6 +131,9 @@ impl Adapter {
         }
         let mut actions = Vec::new();
         self.running = true;
+        if self.mode() == Mode::Vmq {
+            self.driver.enable_queues(self.queue_capabilities(), &mut actions);
+        }
         if self.mode() == Mode::SrIov {
             let registry = self.registry.clone();
             let created = self.driver.initialize(&registry, &mut actions).and_then(|()| {
@@ -138,7 +150,8 @@ impl Adapter {
     }
 
     /// Stops the adapter in the order of ndis.md A.4: filters, VPorts, VFs, switch, `MiniportHaltEx`. What overlying drivers
-    /// left behind is removed for them. Without effect on a halted adapter.
+    /// left behind is removed for them; VM queues go at once, and a FREE_QUEUE that is pending is aborted. Without effect on
+    /// a halted adapter.
     pub fn halt(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
         if !self.running {
@@ -150,14 +163,17 @@ impl Adapter {
                 .expect("everything on the switch was removed");
         }
         self.driver.halt(&mut actions);
+        self.forget_queues(&mut actions);
         self.running = false;
         actions
     }
 
-    /// An overlying driver is gone: what it made and left is removed in the same order.
+    /// An overlying driver is gone: what it made and left is removed in the same order. Its VM queues are freed, which the
+    /// data path has to end as always; nobody is told when they are gone.
     pub fn close(&mut self, client: ClientId) -> Vec<Action> {
         let mut actions = Vec::new();
         self.remove_all(|creator| creator == Issuer::Client(client), &mut actions);
+        self.remove_queues(|creator| creator == Issuer::Client(client), &mut actions);
         actions
     }
 
@@ -227,14 +243,24 @@ impl Adapter {
         Ok(())
     }
 
-    /// The forwarding state for the data path; `None` while there is no NIC switch, so that no frame goes anywhere.
+    /// The forwarding state for the data path, of the NIC switch or of the VM queues; `None` while there is neither, so that
+    /// no frame goes anywhere.
     pub fn forwarding(&self) -> Option<Forwarding> {
-        self.driver.switch().map(|switch| switch.snapshot(self.config.physical_port))
+        let physical_port = self.config.physical_port;
+        let of_switch = self.driver.switch().map(|switch| switch.snapshot(physical_port));
+        of_switch.or_else(|| self.driver.queues().map(|queues| queues.snapshot(physical_port)))
     }
 
     /// The NIC switch, to look at; `None` while there is none.
     pub fn switch(&self) -> Option<&NicSwitch> {
         self.driver.switch()
+    }
+
+    /// What the adapter can do with VM queues, as its keywords have it.
+    fn queue_capabilities(&self) -> QueueCapabilities {
+        let hardware = QueueCapabilities::from(&self.config.capabilities);
+        let vlan_filtering = hardware.vlan_filtering && self.config.keywords.vmq_vlan_filtering;
+        QueueCapabilities { vlan_filtering, ..hardware }
     }
 
     /// The PCI functions. Configuration spaces of VFs are handles that the device of a VF can clone.

@@ -6,13 +6,14 @@
 mod functions;
 mod guest;
 mod link;
+mod queues;
 
 use std::collections::BTreeMap;
 
 use ethernet::MacAddr;
 use nic_switch::{
     Capabilities, Filter, FilterId, FilterTest, FunctionId, NicSwitch, PortSecurity, ReceiveMode,
-    SwitchParameters, VPort, VPortChanges, VPortId, VPortParameters, Vf, VfId, VfParameters,
+    SwitchParameters, VPort, VPortChanges, VPortId, VPortParameters, Vf, VfId, VfParameters, VmQueues,
 };
 use pcie::{PhysicalFunction, ResetKind, Rid};
 
@@ -40,11 +41,13 @@ pub(crate) struct PfDriver {
     creation: SwitchCreation,
     /// The physical port's link.
     link_up: bool,
-    /// Switches that there were: VF generations of one differ from those of another.
+    /// Switches, or starts with VM queues, that there were: generations of one differ from those of another.
     epoch: u32,
     /// The switch that `MiniportInitializeEx` made, unusable until NDIS has issued CREATE_SWITCH.
     prepared: Option<(SwitchParameters, NicSwitch)>,
     switch: Option<NicSwitch>,
+    /// Never there together with a switch.
+    queues: Option<VmQueues>,
     vfs: BTreeMap<VfId, VfState>,
 }
 
@@ -62,6 +65,7 @@ impl PfDriver {
             epoch: 0,
             prepared: None,
             switch: None,
+            queues: None,
             vfs: BTreeMap::new(),
         }
     }
@@ -83,6 +87,7 @@ impl PfDriver {
     /// `MiniportHaltEx`: nothing stands any more.
     pub(crate) fn halt(&mut self, actions: &mut Vec<Action>) {
         self.prepared = None;
+        self.disable_queues(actions);
         self.disable_virtualization(actions);
     }
 

@@ -15,13 +15,31 @@ pub struct Keywords {
     pub sriov_preferred: bool,
     /// `*RssOrVmqPreference`: 1, thus true, stands for VM queues rather than RSS.
     pub vmq_preferred: bool,
+    /// `*VMQVlanFiltering`: filters on VM queues may test for a VLAN id, if the adapter can.
+    #[serde(default = "enabled")]
+    pub vmq_vlan_filtering: bool,
+    /// `*VMQLookaheadSplit`: must be off, for NDIS 6.30 ended it.
+    #[serde(default)]
+    pub vmq_lookahead_split: bool,
 }
 
 impl Default for Keywords {
-    /// SR-IOV preferred and everything enabled.
+    /// SR-IOV preferred and everything enabled that there is.
     fn default() -> Self {
-        Self { sriov: true, vmq: true, rss: true, sriov_preferred: true, vmq_preferred: true }
+        Self {
+            sriov: true,
+            vmq: true,
+            rss: true,
+            sriov_preferred: true,
+            vmq_preferred: true,
+            vmq_vlan_filtering: true,
+            vmq_lookahead_split: false,
+        }
     }
+}
+
+const fn enabled() -> bool {
+    true
 }
 
 /// The one offload that an adapter runs; it never runs two.

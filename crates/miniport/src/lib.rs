@@ -7,7 +7,7 @@
 //!   ┌─ Adapter ─────────────────────────────────────────────┐
 //!   │ NDIS layer    validates, assigns ids, knows creators, │
 //!   │               answers queries                         │
-//!   │ PF driver     NIC switch, PCI functions, VF state     │
+//!   │ PF driver     NIC switch or VM queues, PCI functions  │
 //!   └───────────────────────────────────────────────────────┘
 //!        │ OidResponse, PfReply             │ Action
 //!        ▼                                  ▼
@@ -16,8 +16,8 @@
 //!
 //! A request is typed ([`OidRequest`]) or has the bytes of the public NDIS structures ([`RawRequest`]); both take the same
 //! way, and every answer has an [`NdisStatus`] and, if it is not `SUCCESS`, a [`Refusal`] that says why. Both serialise, so
-//! that a process boundary can run above [`Adapter::request`]. Every request completes before it returns: there is no
-//! pending state, and a request that is refused has changed nothing (but for `REINIT_REQUIRED`, which says that something is
+//! that a process boundary can run above [`Adapter::request`]. Every request completes before it returns, except one
+//! (below), and a request that is refused has changed nothing (but for `REINIT_REQUIRED`, which says that something is
 //! stored for the next start).
 //!
 //! What the data path has to do comes back as a list of [`Action`]s, to be carried out in order before the answer is given.
@@ -25,6 +25,21 @@
 //! The interface is that of NDIS 6.30 and later; "ndis.md" in these pages is the digest of its public documentation.
 //! Where that is silent or contradicts itself, the decisions are in [`Refusal::ndis_status`] (which layer's status a
 //! caller sees), [`oid`] (request types) and [`pf`] (what a guest may have).
+//!
+//! # VM queues
+//!
+//! [`Keywords`] select SR-IOV or VM queues, never both: what belongs to the other is `NOT_SUPPORTED`. With VM queues the
+//! adapter has no NIC switch; receive filters stand on queues, and [`Adapter::forwarding`] leads frames to the VPort that
+//! has the queue's number.
+//!
+//! FREE_QUEUE is the one request that is answered with `PENDING`. The data path is told to stop the queue, and ends the
+//! request with two reports:
+//!
+//! ```text
+//!   FREE_QUEUE ------------> Action::StopQueue      worker lets go of the queue, passes a quiescent point
+//!   queue_dma_stopped() ---> Action::Indicate       NDIS_STATUS_RECEIVE_QUEUE_STATE: DmaStopped
+//!   queue_returned() ------> Action::DetachQueue, Action::CompleteFreeQueue
+//! ```
 //!
 //! # Vendor OIDs
 //!
@@ -48,6 +63,7 @@ mod action;
 mod adapter;
 pub mod config_block;
 mod driver;
+mod indication;
 mod keywords;
 pub mod oid;
 mod payload;
@@ -60,11 +76,12 @@ mod wire;
 
 pub use action::Action;
 pub use adapter::{Adapter, AdapterConfig, ClientId, InitializeError, SwitchCreation};
+pub use indication::{QueueOperationalState, StatusIndication};
 pub use keywords::{Keywords, Mode};
 pub use oid::{Handler, Oid, RequestType};
 pub use payload::{
-    FilterInfo, Payload, ReceiveFilterCapabilities, ReceiveFilterGlobalParameters, SriovCapabilities,
-    SwitchInfo, VPortInfo, VfInfo,
+    FilterInfo, Payload, QueueAllocation, QueueInfo, ReceiveFilterCapabilities,
+    ReceiveFilterGlobalParameters, SriovCapabilities, SwitchInfo, VPortInfo, VfInfo,
 };
 pub use refusal::{Refusal, SwitchRefusal};
 pub use request::{NewVPort, OidRequest, OidResponse, PowerState, RawRequest, Request, SwitchChanges};

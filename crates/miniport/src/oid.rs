@@ -1,4 +1,4 @@
-//! The object identifiers of SR-IOV, the NIC switch and receive filters (ndis.md A.1), and the vendor's own.
+//! The object identifiers of SR-IOV, the NIC switch, VM queues and receive filters (ndis.md A.1), and the vendor's own.
 //!
 //! Numbers of the public range are decimal digits written as hexadecimal: 0x00010239 is followed by 0x00010240. They are
 //! therefore listed one by one, never counted up.
@@ -27,6 +27,17 @@ impl fmt::Display for RequestType {
             Self::Method => "method",
         })
     }
+}
+
+/// What of an adapter an OID belongs to: whether it is answered goes by the adapter's [`Mode`](crate::Mode).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Feature {
+    /// SR-IOV and the NIC switch.
+    Sriov,
+    /// VM queues.
+    VmQueues,
+    /// Receive filters, on VPorts or on VM queues.
+    ReceiveFilters,
 }
 
 /// Who completes a request.
@@ -96,24 +107,24 @@ oids! {
     ReceiveFilterHardwareCapabilities = 0x0001_0221, "OID_RECEIVE_FILTER_HARDWARE_CAPABILITIES", [Query: Ndis];
     /// Filter and queue types that are enabled.
     ReceiveFilterGlobalParameters = 0x0001_0222, "OID_RECEIVE_FILTER_GLOBAL_PARAMETERS", [Query: Ndis, Method: Ndis];
-    /// Allocates a VM queue; there are none while SR-IOV is on (ndis.md 0.4).
-    ReceiveFilterAllocateQueue = 0x0001_0223, "OID_RECEIVE_FILTER_ALLOCATE_QUEUE", [Method: Nobody];
+    /// Allocates a VM queue; there are none while SR-IOV is on (ndis.md 0.4), and no NIC switch while there are some.
+    ReceiveFilterAllocateQueue = 0x0001_0223, "OID_RECEIVE_FILTER_ALLOCATE_QUEUE", [Method: Miniport];
     /// Frees a VM queue.
-    ReceiveFilterFreeQueue = 0x0001_0224, "OID_RECEIVE_FILTER_FREE_QUEUE", [Set: Nobody];
+    ReceiveFilterFreeQueue = 0x0001_0224, "OID_RECEIVE_FILTER_FREE_QUEUE", [Set: Miniport];
     /// Lists the VM queues.
-    ReceiveFilterEnumQueues = 0x0001_0225, "OID_RECEIVE_FILTER_ENUM_QUEUES", [Query: Nobody];
+    ReceiveFilterEnumQueues = 0x0001_0225, "OID_RECEIVE_FILTER_ENUM_QUEUES", [Query: Ndis];
     /// Parameters of a VM queue.
-    ReceiveFilterQueueParameters = 0x0001_0226, "OID_RECEIVE_FILTER_QUEUE_PARAMETERS", [Method: Nobody, Set: Nobody];
-    /// Sets a receive filter on a VPort.
+    ReceiveFilterQueueParameters = 0x0001_0226, "OID_RECEIVE_FILTER_QUEUE_PARAMETERS", [Method: Ndis, Set: Miniport];
+    /// Sets a receive filter on a VPort or VM queue.
     ReceiveFilterSetFilter = 0x0001_0227, "OID_RECEIVE_FILTER_SET_FILTER", [Method: Miniport];
     /// Clears a receive filter.
     ReceiveFilterClearFilter = 0x0001_0228, "OID_RECEIVE_FILTER_CLEAR_FILTER", [Set: Miniport];
-    /// Lists the filters of a VPort.
+    /// Lists the filters of a VPort or VM queue.
     ReceiveFilterEnumFilters = 0x0001_0229, "OID_RECEIVE_FILTER_ENUM_FILTERS", [Method: Ndis];
     /// Parameters of a receive filter.
     ReceiveFilterParameters = 0x0001_022A, "OID_RECEIVE_FILTER_PARAMETERS", [Method: Ndis];
     /// Ends the allocation of a batch of VM queues.
-    ReceiveFilterQueueAllocationComplete = 0x0001_022B, "OID_RECEIVE_FILTER_QUEUE_ALLOCATION_COMPLETE", [Method: Nobody];
+    ReceiveFilterQueueAllocationComplete = 0x0001_022B, "OID_RECEIVE_FILTER_QUEUE_ALLOCATION_COMPLETE", [Method: Miniport];
     /// Receive-filter features in use.
     ReceiveFilterCurrentCapabilities = 0x0001_022D, "OID_RECEIVE_FILTER_CURRENT_CAPABILITIES", [Query: Ndis];
     /// NIC-switch features of the hardware.
@@ -197,6 +208,25 @@ impl Oid {
     /// Who completes a request of `request_type`; `None` if the OID has no such request.
     pub fn handler(self, request_type: RequestType) -> Option<Handler> {
         self.handlers().iter().find(|(kind, _)| *kind == request_type).map(|(_, handler)| *handler)
+    }
+
+    /// What it belongs to.
+    pub(crate) const fn feature(self) -> Feature {
+        match self {
+            Self::ReceiveFilterAllocateQueue
+            | Self::ReceiveFilterFreeQueue
+            | Self::ReceiveFilterEnumQueues
+            | Self::ReceiveFilterQueueParameters
+            | Self::ReceiveFilterQueueAllocationComplete => Feature::VmQueues,
+            Self::ReceiveFilterHardwareCapabilities
+            | Self::ReceiveFilterCurrentCapabilities
+            | Self::ReceiveFilterGlobalParameters
+            | Self::ReceiveFilterSetFilter
+            | Self::ReceiveFilterClearFilter
+            | Self::ReceiveFilterEnumFilters
+            | Self::ReceiveFilterParameters => Feature::ReceiveFilters,
+            _ => Feature::Sriov,
+        }
     }
 
     /// True for the OIDs of the private range 0xFF5AF0xx, which no other adapter has.

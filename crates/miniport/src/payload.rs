@@ -2,9 +2,12 @@
 
 use nic_switch::{
     Capabilities, FilterId, FilterTest, FunctionId, InterruptModeration, PortSecurity, ProcessorAffinity,
-    ReceiveMode, SwitchParameters, VPortId, VPortState, VfId, VfParameters,
+    QueueId, QueueState, ReceiveMode, SwitchParameters, VPortId, VPortState, VfId, VfParameters,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::refusal::Refusal;
+use crate::status::NdisStatus;
 
 /// The content of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,19 @@ pub enum Payload {
     Filters {
         /// The VPort.
         vport: VPortId,
+        /// Its filters.
+        filters: Vec<FilterInfo>,
+    },
+    /// A VM queue.
+    Queue(QueueInfo),
+    /// The receive queues, by id.
+    Queues(Vec<QueueInfo>),
+    /// How the queues of a batch fared, in its order.
+    QueueAllocations(Vec<QueueAllocation>),
+    /// The filters of a VM queue, by id.
+    QueueFilters {
+        /// The queue.
+        queue: QueueId,
         /// Its filters.
         filters: Vec<FilterInfo>,
     },
@@ -97,14 +113,20 @@ pub struct SriovCapabilities {
     pub vf_miniport: bool,
 }
 
-/// `NDIS_RECEIVE_FILTER_CAPABILITIES` as far as an SR-IOV adapter has them (ndis.md B.6): filters on the destination MAC
-/// address and the VLAN id, tested for equality; no VM queues.
+/// `NDIS_RECEIVE_FILTER_CAPABILITIES` as far as the adapter has them (ndis.md B.6): filters on the destination MAC address
+/// and the VLAN id, tested for equality; VM queues only while SR-IOV is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiveFilterCapabilities {
+    /// `VMQ_FILTERS_ENABLED`: MAC filters can be set.
+    pub vmq_filters_enabled: bool,
+    /// `VM_QUEUES_ENABLED`: never while SR-IOV is on.
+    pub vm_queues_enabled: bool,
     /// Filters may test the VLAN id.
     pub vlan: bool,
-    /// Filters of the whole switch.
+    /// Filters of the whole adapter.
     pub max_mac_header_filters: u32,
+    /// VM queues, the default queue not counted.
+    pub num_queues: u32,
 }
 
 /// `NDIS_RECEIVE_FILTER_GLOBAL_PARAMETERS`.
@@ -182,8 +204,49 @@ pub struct VPortInfo {
 pub struct FilterInfo {
     /// Its id, unique over the adapter.
     pub filter: FilterId,
-    /// The VPort on which it stands.
+    /// The VPort on which it stands; 0 on an adapter with VM queues.
     pub vport: VPortId,
+    /// The VM queue on which it stands; 0 on an adapter with SR-IOV.
+    pub queue: QueueId,
     /// What it matches.
     pub test: FilterTest,
+}
+
+/// `NDIS_RECEIVE_QUEUE_INFO` (ndis.md B.7), with what `Get-NetAdapterVmqQueue` shows besides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueInfo {
+    /// Its id; 0 is the default queue.
+    pub queue: QueueId,
+    /// Which allocation of this id it is; not part of the public structure.
+    pub generation: u64,
+    /// Where it is in its life; the public structure has the
+    /// [`QueueOperationalState`](crate::QueueOperationalState) of it.
+    pub state: QueueState,
+    /// The CPU that serves it; the default queue has none of its own.
+    pub affinity: Option<ProcessorAffinity>,
+    /// The hint how many receive buffers it should have.
+    pub suggested_receive_buffers: u32,
+    /// Its MSI-X vector.
+    pub msix_table_entry: u32,
+    /// In which its interrupts are coalesced with those of others.
+    pub interrupt_coalescing_domain: u32,
+    /// The name of its VM.
+    pub vm_name: String,
+    /// Its name.
+    pub queue_name: String,
+    /// The port of the extensible switch.
+    pub port_id: u32,
+    /// The filters that stand on it, by id.
+    pub filters: Vec<FilterInfo>,
+}
+
+/// `NDIS_RECEIVE_QUEUE_ALLOCATION_COMPLETE_PARAMETERS`: how one queue of a batch fared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueAllocation {
+    /// The queue.
+    pub queue: QueueId,
+    /// `CompletionStatus`.
+    pub status: NdisStatus,
+    /// Why it is not `SUCCESS`.
+    pub refusal: Option<Refusal>,
 }

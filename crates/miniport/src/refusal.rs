@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use nic_switch::{ErrorKind, FilterId, SwitchError, VPortId, VfId};
+use nic_switch::{ErrorKind, FilterId, QueueError, QueueId, SwitchError, VPortId, VfId};
 use serde::{Deserialize, Serialize};
 
 use crate::config_block::{MAX_BLOCK_SIZE, NUM_BLOCKS};
 use crate::oid::{Oid, RequestType};
 use crate::status::NdisStatus;
 
-/// What the NIC switch says to a request that it refuses; see [`nic_switch::ErrorKind`].
+/// What the NIC switch, or a VM queue, says to a request that it refuses; see [`nic_switch::ErrorKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SwitchRefusal {
@@ -42,6 +42,12 @@ pub enum Refusal {
     /// The adapter runs without a NIC switch.
     #[error("{oid} needs SR-IOV, and the adapter runs without it")]
     SriovDisabled { oid: Oid },
+    /// The adapter runs without VM queues.
+    #[error("{oid} needs VM queues, and the adapter runs without them")]
+    VmqDisabled { oid: Oid },
+    /// The adapter runs without receive filters.
+    #[error("{oid} needs SR-IOV or VM queues, and the adapter runs with neither")]
+    ReceiveFiltersDisabled { oid: Oid },
     /// An overlying driver issued what only NDIS issues.
     #[error("{oid} is issued by NDIS alone, when the adapter starts or stops")]
     OnlyNdisIssues { oid: Oid },
@@ -86,12 +92,27 @@ pub enum Refusal {
     /// No such filter.
     #[error("{filter} does not exist")]
     UnknownFilter { filter: FilterId },
+    /// No such VM queue.
+    #[error("{queue} does not exist")]
+    UnknownQueue { queue: QueueId },
+    /// A report that concerns an earlier queue of the same id.
+    #[error("generation {found} of {queue} is over: {current} is the present one")]
+    StaleQueue { queue: QueueId, found: u64, current: u64 },
     /// The adapter has no switch now.
     #[error("the adapter has no NIC switch")]
     NoSwitch,
     /// The NIC switch refused.
     #[error("{reason}")]
     Switch { kind: SwitchRefusal, reason: String },
+    /// A VM queue refused.
+    #[error("{reason}")]
+    Queue { kind: SwitchRefusal, reason: String },
+    /// A batch names a queue twice.
+    #[error("{queue} is named twice in one batch")]
+    RepeatedQueue { queue: QueueId },
+    /// A filter is named together with a queue on which it does not stand.
+    #[error("{filter} stands on {on}, not on {queue}")]
+    FilterNotOnQueue { filter: FilterId, on: QueueId, queue: QueueId },
     /// There is a switch already.
     #[error("NIC switch 0 exists already, and an adapter has one at most")]
     SwitchExists,
@@ -105,6 +126,9 @@ pub enum Refusal {
     #[error("every id of a nondefault VPort, 1 to {max}, is in use")]
     #[serde(rename = "no_vport_id")]
     NoVPortId { max: u32 },
+    /// Every VM queue is in use.
+    #[error("every id of a VM queue, 1 to {max}, is in use")]
+    NoQueueId { max: u32 },
     /// Someone else made the object.
     #[error("{vport} was created by another client, which alone may change it")]
     #[serde(rename = "not_vport_creator")]
@@ -112,6 +136,9 @@ pub enum Refusal {
     /// Someone else allocated the VF.
     #[error("{vf} was allocated by another client, which alone may free it or attach to it")]
     NotVfCreator { vf: VfId },
+    /// Someone else allocated the queue.
+    #[error("{queue} was allocated by another client, which alone may change it")]
+    NotQueueCreator { queue: QueueId },
     /// Someone else set the filter.
     #[error("{filter} was set by another client, which alone may move or clear it")]
     NotFilterCreator { filter: FilterId },
@@ -174,14 +201,18 @@ impl Refusal {
             Self::RequestType { .. }
             | Self::NotSupported { .. }
             | Self::SriovDisabled { .. }
+            | Self::VmqDisabled { .. }
+            | Self::ReceiveFiltersDisabled { .. }
             | Self::NoSwitch
             | Self::OnlyNdisIssues { .. } => Class::NotSupported,
             Self::Halted => Class::NotAccepted,
             Self::BufferTooShort { .. } => Class::Length,
             Self::ReinitRequired { .. } => Class::Reinit,
             Self::Switch { kind: SwitchRefusal::Exhausted, .. }
+            | Self::Queue { kind: SwitchRefusal::Exhausted, .. }
             | Self::Virtualization { .. }
             | Self::NoVPortId { .. }
+            | Self::NoQueueId { .. }
             | Self::NoSerialNumber { .. } => Class::Failure,
             _ => Class::Member,
         }
@@ -216,14 +247,28 @@ impl Refusal {
     }
 }
 
+impl From<ErrorKind> for SwitchRefusal {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidParameter => Self::InvalidParameter,
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::InUse => Self::InUse,
+            ErrorKind::Exhausted => Self::Exhausted,
+        }
+    }
+}
+
 impl From<SwitchError> for Refusal {
     fn from(error: SwitchError) -> Self {
-        let kind = match error.kind() {
-            ErrorKind::InvalidParameter => SwitchRefusal::InvalidParameter,
-            ErrorKind::NotFound => SwitchRefusal::NotFound,
-            ErrorKind::InUse => SwitchRefusal::InUse,
-            ErrorKind::Exhausted => SwitchRefusal::Exhausted,
-        };
-        Self::Switch { kind, reason: error.to_string() }
+        Self::Switch { kind: error.kind().into(), reason: error.to_string() }
+    }
+}
+
+impl From<QueueError> for Refusal {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::QueueNotFound { queue } => Self::UnknownQueue { queue },
+            _ => Self::Queue { kind: error.kind().into(), reason: error.to_string() },
+        }
     }
 }

@@ -5,8 +5,8 @@
 //! Both forms then take the same way through the NDIS layer and the miniport.
 
 use nic_switch::{
-    FilterId, FilterTest, FunctionId, InterruptModeration, PortSecurity, ProcessorAffinity, ReceiveMode,
-    SwitchParameters, VPortChanges, VPortId, VfId, VfParameters,
+    FilterId, FilterTest, FunctionId, InterruptModeration, PortSecurity, ProcessorAffinity, QueueChanges,
+    QueueId, QueueParameters, ReceiveMode, SwitchParameters, VPortChanges, VPortId, VfId, VfParameters,
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +125,40 @@ pub enum OidRequest {
     },
     /// The filters of a VPort.
     EnumFilters(VPortId),
+    /// Allocates a VM queue; NDIS chooses its id.
+    AllocateQueue(QueueParameters),
+    /// Ends the allocation of a batch of VM queues, each of which then has a status of its own.
+    CompleteQueueAllocation(Vec<QueueId>),
+    /// Frees a VM queue that has no filters. Pending until the data path has let go of it
+    /// ([`Action::CompleteFreeQueue`](crate::Action::CompleteFreeQueue)).
+    FreeQueue(QueueId),
+    /// The receive queues, the default one first.
+    EnumQueues,
+    /// Parameters of a VM queue.
+    QueueParameters(QueueId),
+    /// Changes parameters of a VM queue.
+    SetQueueParameters {
+        /// The queue.
+        queue: QueueId,
+        /// What changes.
+        changes: QueueChanges,
+    },
+    /// Sets a filter on a VM queue; on the default one, the same as [`SetFilter`](Self::SetFilter) on the default VPort.
+    SetQueueFilter {
+        /// The queue on which it is to stand.
+        queue: QueueId,
+        /// What it matches.
+        test: FilterTest,
+    },
+    /// Clears a filter of a VM queue.
+    ClearQueueFilter {
+        /// The queue on which it stands.
+        queue: QueueId,
+        /// The filter.
+        filter: FilterId,
+    },
+    /// The filters of a VM queue.
+    EnumQueueFilters(QueueId),
     /// Parameters of a filter.
     FilterParameters(FilterId),
     /// Reads configuration space of a VF.
@@ -242,10 +276,16 @@ impl OidRequest {
             Self::SetVPortParameters { .. } => (Oid::NicSwitchVPortParameters, Set),
             Self::EnumVPorts { .. } => (Oid::NicSwitchEnumVPorts, Method),
             Self::DeleteVPort(_) => (Oid::NicSwitchDeleteVPort, Set),
-            Self::SetFilter { .. } => (Oid::ReceiveFilterSetFilter, Method),
-            Self::ClearFilter(_) => (Oid::ReceiveFilterClearFilter, Set),
+            Self::SetFilter { .. } | Self::SetQueueFilter { .. } => (Oid::ReceiveFilterSetFilter, Method),
+            Self::ClearFilter(_) | Self::ClearQueueFilter { .. } => (Oid::ReceiveFilterClearFilter, Set),
             Self::MoveFilter { .. } => (Oid::ReceiveFilterMoveFilter, Set),
-            Self::EnumFilters(_) => (Oid::ReceiveFilterEnumFilters, Method),
+            Self::EnumFilters(_) | Self::EnumQueueFilters(_) => (Oid::ReceiveFilterEnumFilters, Method),
+            Self::AllocateQueue(_) => (Oid::ReceiveFilterAllocateQueue, Method),
+            Self::CompleteQueueAllocation(_) => (Oid::ReceiveFilterQueueAllocationComplete, Method),
+            Self::FreeQueue(_) => (Oid::ReceiveFilterFreeQueue, Set),
+            Self::EnumQueues => (Oid::ReceiveFilterEnumQueues, Query),
+            Self::QueueParameters(_) => (Oid::ReceiveFilterQueueParameters, Method),
+            Self::SetQueueParameters { .. } => (Oid::ReceiveFilterQueueParameters, Set),
             Self::FilterParameters(_) => (Oid::ReceiveFilterParameters, Method),
             Self::ReadVfConfigSpace { .. } => (Oid::SriovReadVfConfigSpace, Method),
             Self::WriteVfConfigSpace { .. } => (Oid::SriovWriteVfConfigSpace, Set),
@@ -311,7 +351,7 @@ pub enum PowerState {
 pub struct OidResponse {
     /// The status.
     pub status: NdisStatus,
-    /// Why it is not `SUCCESS`.
+    /// Why it is neither `SUCCESS` nor `PENDING`.
     pub refusal: Option<Refusal>,
     /// The length that the buffer must have, if it was too short; otherwise 0, as always for typed requests.
     pub bytes_needed: u32,
@@ -324,6 +364,15 @@ pub struct OidResponse {
 }
 
 impl OidResponse {
+    /// The answer to a typed request for `oid` that was not refused: done, but for FREE_QUEUE, which has begun.
+    pub(crate) fn accepted(oid: Oid, payload: Payload) -> Self {
+        let status = match oid {
+            Oid::ReceiveFilterFreeQueue => NdisStatus::Pending,
+            _ => NdisStatus::Success,
+        };
+        Self { status, ..Self::success(payload) }
+    }
+
     /// A successful answer to a typed request.
     pub(crate) fn success(payload: Payload) -> Self {
         Self {

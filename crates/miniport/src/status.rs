@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// The answer to an OID request.
 ///
-/// Every request of this crate completes before it returns: [`Pending`](Self::Pending) and
-/// [`RequestAborted`](Self::RequestAborted) have their numbers for peers that relay requests, and are never answered.
+/// Every request but one completes before it returns. FREE_QUEUE is answered with [`Pending`](Self::Pending) and completes
+/// when the data path has let go of the queue; if the adapter is halted before, with
+/// [`RequestAborted`](Self::RequestAborted).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NdisStatus {
     /// The request is done.

@@ -4,5 +4,6 @@ mod conformance;
 mod guest;
 mod hostile;
 mod properties;
+mod queue_properties;
 pub(crate) mod raw;
 pub(crate) mod support;

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use nic_switch::VfId;
+use nic_switch::{QueueId, VfId};
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
@@ -77,6 +77,20 @@ pub enum Event {
         /// The counters.
         statistics: VfStatistics,
     },
+    /// [`Adapter::queue_dma_stopped`].
+    QueueDmaStopped {
+        /// Of which VM queue.
+        queue: QueueId,
+        /// The queue's generation.
+        generation: u64,
+    },
+    /// [`Adapter::queue_returned`].
+    QueueReturned {
+        /// Which VM queue's frames came back.
+        queue: QueueId,
+        /// The queue's generation.
+        generation: u64,
+    },
     /// [`Adapter::close`].
     Close {
         /// Who is gone.
@@ -142,10 +156,9 @@ fn handle(adapter: &mut Adapter, event: Event) -> (Answer, Vec<Action>) {
             (Answer::Reply(reply), actions)
         }
         Event::Link { up } => (Answer::Done, adapter.set_link(up)),
-        Event::InvalidateConfigBlocks { vf, mask } => match adapter.invalidate_config_blocks(vf, mask) {
-            Ok(actions) => (Answer::Done, actions),
-            Err(refusal) => (Answer::Refused(refusal), Vec::new()),
-        },
+        Event::InvalidateConfigBlocks { vf, mask } => outcome(adapter.invalidate_config_blocks(vf, mask)),
+        Event::QueueDmaStopped { queue, generation } => outcome(adapter.queue_dma_stopped(queue, generation)),
+        Event::QueueReturned { queue, generation } => outcome(adapter.queue_returned(queue, generation)),
         Event::PostInvalidate { vf, generation } => match adapter.post_invalidate(vf, generation) {
             Ok(actions) => (Answer::Done, actions),
             Err(refusal) => (Answer::GuestRefused(refusal), Vec::new()),
@@ -160,6 +173,13 @@ fn handle(adapter: &mut Adapter, event: Event) -> (Answer, Vec<Action>) {
             Ok(actions) => (Answer::Done, actions),
             Err(error) => (Answer::NotStarted(error.to_string()), Vec::new()),
         },
+    }
+}
+
+fn outcome(outcome: Result<Vec<Action>, Refusal>) -> (Answer, Vec<Action>) {
+    match outcome {
+        Ok(actions) => (Answer::Done, actions),
+        Err(refusal) => (Answer::Refused(refusal), Vec::new()),
     }
 }
 

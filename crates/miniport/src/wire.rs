@@ -8,6 +8,7 @@ mod array;
 mod capabilities;
 mod constant;
 mod filter;
+mod queue;
 mod response;
 mod sriov;
 mod string;
@@ -20,6 +21,7 @@ mod vport;
 
 pub(crate) use response::{check_output, encode_payload};
 pub(crate) use to_request::decode_request;
+pub(crate) use to_wire::queue_state;
 
 use zerocopy::byteorder::little_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -139,6 +141,22 @@ pub(crate) use structure;
 pub(crate) fn too_short(needed: usize, given: usize) -> Refusal {
     let clamp = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
     Refusal::BufferTooShort { needed: clamp(needed), given: clamp(given) }
+}
+
+/// A member that must be zero: an id that NDIS assigns, a flag word without flags.
+pub(crate) fn zero(member: &'static str, found: u32) -> Result<(), Refusal> {
+    if found != 0 {
+        return Err(Refusal::member(member, found, "0"));
+    }
+    Ok(())
+}
+
+/// Flags must be among those that are known.
+pub(crate) fn flags_within(found: u32, known: u32) -> Result<u32, Refusal> {
+    if found & !known != 0 {
+        return Err(Refusal::member("Flags", found, "made of flags that this request has"));
+    }
+    Ok(found)
 }
 
 /// The `length` bytes of payload at `offset` of `buffer`, behind a structure of `structure_size` bytes.

@@ -3,7 +3,7 @@
 use ethernet::MacAddr;
 use serde::{Deserialize, Serialize};
 
-use crate::{FilterId, VPortId};
+use crate::{FilterId, QueueId, VPortId};
 
 /// The VLAN part of a filter. It also sets how the VPort may send with the filter's address: see the crate's
 /// documentation, "VLANs".
@@ -28,7 +28,7 @@ pub struct FilterTest {
     pub vlan: VlanTest,
 }
 
-/// A receive filter: it stands on exactly one VPort at any instant.
+/// A receive filter: it stands on exactly one VPort, or VM queue, at any instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Filter {
     pub(crate) id: FilterId,
@@ -43,10 +43,16 @@ impl Filter {
         self.id
     }
 
-    /// The VPort on which it stands.
+    /// The VPort on which it stands; on an adapter with VM queues, the queue of the same number.
     #[must_use]
     pub const fn vport(&self) -> VPortId {
         self.vport
+    }
+
+    /// The VM queue on which it stands, on an adapter that has such.
+    #[must_use]
+    pub const fn queue(&self) -> QueueId {
+        QueueId(self.vport.0)
     }
 
     /// What it matches.

@@ -29,7 +29,7 @@ const FOREIGN_VLAN: u16 = RESERVED_VID;
 /// VLANs of frames in the switch, [`FOREIGN_VLAN`] among them.
 type Vlans = BitSet<FOREIGN_VLAN>;
 
-/// The forwarding state of a switch at one instant.
+/// The forwarding state of a switch, or of VM queues, at one instant.
 ///
 /// Cost of a decision: for unicast the entry of the sending VPort and one slot of the address table (a second look-up
 /// if the switch has trunks and the first found nothing); for broadcast and multicast a pass over 16 bytes for each VF
@@ -38,6 +38,8 @@ type Vlans = BitSet<FOREIGN_VLAN>;
 pub struct Forwarding {
     generation: u64,
     physical_port: bool,
+    /// Frames sent on a VPort reach others in the adapter. VM queues have frames of the wire only.
+    loopback: bool,
     /// By VPort id, up to the highest in use.
     senders: Box<[Sender]>,
     /// The addresses of each sender besides its first, sorted by address within a sender.
@@ -58,7 +60,8 @@ pub struct Forwarding {
 }
 
 impl Forwarding {
-    /// Which state of the switch this is: [`crate::NicSwitch::generation`] at the time of the snapshot.
+    /// Which state this is: [`crate::NicSwitch::generation`] or [`crate::VmQueues::generation`] at the time of the
+    /// snapshot.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
@@ -88,7 +91,9 @@ impl Forwarding {
             self.deliver_group(ingress, &frame, out);
         } else if ingress.destination == ingress.source {
             return Err(DropReason::Hairpin);
-        } else if let Some(found) = self.find(ingress.destination, frame.vlan) {
+        } else if (self.loopback || ingress.from == Source::Wire)
+            && let Some(found) = self.find(ingress.destination, frame.vlan)
+        {
             return Self::deliver_match(found, ingress, &frame, out);
         } else {
             self.deliver_unmatched(ingress, &frame, out);

@@ -1,5 +1,6 @@
 //! The NIC switch of a software SR-IOV adapter: virtual functions, virtual ports (VPorts), receive filters and the
-//! forwarding decision between them, the PF and the physical port.
+//! forwarding decision between them, the PF and the physical port. And what such an adapter has instead of the switch
+//! when its SR-IOV is off: VM queues ([`VmQueues`]), with the same filters and the same [`Forwarding`].
 //!
 //! ```text
 //!   control                        NicSwitch     VFs, VPorts, filters, policy: each request whole or refused
@@ -58,6 +59,13 @@
 //! The default VPort is trusted: it sends in any VLAN with any address and sees every tag, for the extensible switch
 //! above it checks its own ports and sorts by tag.
 //!
+//! # VM queues
+//!
+//! A frame of the wire goes to the running queue whose filter matches it, like to a VPort of the PF: the tag of an
+//! access VLAN is removed, and a filter without VLAN test takes every VLAN and shows the tag. Everything else of the
+//! wire, frames for queues that do not run, broadcast and multicast among it, goes to the default queue, which has the
+//! number of the default VPort and is the extensible switch's. What that sends goes to the physical port.
+//!
 //! # Addresses
 //!
 //! The stack's filters outrank what guests ask for: a guest is not granted an address that another VPort has, it loses
@@ -70,9 +78,11 @@ mod bit_set;
 mod capabilities;
 mod error;
 mod filter;
+mod filter_table;
 mod forwarding;
 mod id;
 mod port_policy;
+mod queue;
 mod switch;
 #[cfg(test)]
 mod testing;
@@ -86,6 +96,10 @@ pub use filter::{Filter, FilterTest, VlanTest};
 pub use forwarding::{Deliveries, Delivery, DropReason, Egress, Forwarding, Ingress, Source};
 pub use id::{FilterId, FunctionId, VPortId, VfId};
 pub use port_policy::{BumPath, LinkState, PortSecurity, ReceiveMode};
+pub use queue::{
+    QueueCapabilities, QueueChanges, QueueError, QueueEvent, QueueId, QueueParameters, QueueState, VmQueue,
+    VmQueues,
+};
 pub use switch::{MAX_NAME_UNITS, NicSwitch, SwitchInfo, SwitchParameters};
 pub use vf::{Vf, VfParameters};
 pub use vport::{InterruptModeration, ProcessorAffinity, VPort, VPortChanges, VPortParameters, VPortState};

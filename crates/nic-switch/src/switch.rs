@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ethernet::MacAddr;
 use serde::{Deserialize, Serialize};
 
+use crate::filter_table::FilterTable;
 use crate::{
-    Capabilities, Filter, FilterId, Forwarding, FunctionId, InterruptModeration, PortSecurity, ReceiveMode,
+    Capabilities, Filter, Forwarding, FunctionId, InterruptModeration, PortSecurity, ReceiveMode,
     SwitchError, VPort, VPortId, VPortState, Vf, VfId, VfParameters, VlanTest,
 };
 
@@ -69,7 +70,7 @@ pub struct NicSwitch {
     vfs: BTreeMap<VfId, Vf>,
     /// Always contains the default VPort.
     vports: BTreeMap<VPortId, VPort>,
-    filters: BTreeMap<FilterId, Filter>,
+    filters: FilterTable,
 }
 
 impl NicSwitch {
@@ -108,7 +109,7 @@ impl NicSwitch {
             vf_generation: 0,
             vfs: BTreeMap::new(),
             vports: BTreeMap::from([(VPortId::DEFAULT, default_vport)]),
-            filters: BTreeMap::new(),
+            filters: FilterTable::default(),
         })
     }
 
@@ -262,7 +263,7 @@ impl NicSwitch {
     }
 }
 
-fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> usize {
+pub(crate) fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> usize {
     items.collect::<BTreeSet<_>>().len()
 }
 
@@ -282,7 +283,7 @@ fn check_num_vfs(capabilities: &Capabilities, asked: u16) -> Result<(), SwitchEr
 }
 
 /// Names are opaque, yet they cost memory and must fit the structures of NDIS.
-fn check_name(name: &str) -> Result<(), SwitchError> {
+pub(crate) fn check_name(name: &str) -> Result<(), SwitchError> {
     let units = name.encode_utf16().count();
     if units > MAX_NAME_UNITS {
         return Err(SwitchError::NameTooLong { units });

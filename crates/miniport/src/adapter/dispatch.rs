@@ -5,7 +5,7 @@ use nic_switch::{FilterId, FunctionId, SwitchError, VPortChanges, VPortId, VPort
 use super::{Adapter, Issuer};
 use crate::action::Action;
 use crate::keywords::Mode;
-use crate::oid::{Handler, Oid, RequestType};
+use crate::oid::{Feature, Handler, Oid, RequestType};
 use crate::payload::Payload;
 use crate::refusal::Refusal;
 use crate::request::{NewVPort, OidRequest, OidResponse, RawRequest, Request, SwitchChanges};
@@ -18,7 +18,7 @@ impl Adapter {
             Request::Typed(request) => {
                 let (oid, _) = request.oid();
                 match self.execute(issuer, request, &mut actions) {
-                    Ok(payload) => OidResponse::success(payload),
+                    Ok(payload) => OidResponse::accepted(oid, payload),
                     Err(refusal) => OidResponse::refused(refusal.ndis_status(oid), refusal),
                 }
             }
@@ -33,7 +33,7 @@ impl Adapter {
             return OidResponse::refused(refusal.miniport_status(), refusal);
         };
         match self.execute_raw(issuer, oid, raw, actions) {
-            Ok(output) => raw_success(raw, output),
+            Ok(output) => raw_accepted(oid, raw, output),
             Err(refusal) => OidResponse::refused(refusal.ndis_status(oid), refusal),
         }
     }
@@ -71,8 +71,12 @@ impl Adapter {
         if is_hardware_capability(oid) {
             return Ok(());
         }
-        if self.mode() != Mode::SrIov {
-            return Err(Refusal::SriovDisabled { oid });
+        match (self.mode(), oid.feature()) {
+            (Mode::SrIov, Feature::Sriov | Feature::ReceiveFilters) => (),
+            (Mode::Vmq, Feature::VmQueues | Feature::ReceiveFilters) => return Ok(()),
+            (_, Feature::Sriov) => return Err(Refusal::SriovDisabled { oid }),
+            (_, Feature::VmQueues) => return Err(Refusal::VmqDisabled { oid }),
+            (_, Feature::ReceiveFilters) => return Err(Refusal::ReceiveFiltersDisabled { oid }),
         }
         if self.driver.switch().is_none() && oid != Oid::NicSwitchCreateSwitch {
             return Err(Refusal::NoSwitch);
@@ -89,6 +93,9 @@ impl Adapter {
     ) -> Result<Payload, Refusal> {
         let (oid, request_type) = request.oid();
         self.admit(issuer, oid, request_type)?;
+        if self.mode() == Mode::Vmq {
+            return self.execute_with_queues(issuer, request, actions);
+        }
         match request {
             OidRequest::CreateSwitch(parameters) => {
                 self.driver.create_switch(&parameters, actions)?;
@@ -109,7 +116,8 @@ impl Adapter {
             OidRequest::DeleteVPort(vport) => self.delete_vport(issuer, vport, actions),
             OidRequest::SetFilter { vport, test } => {
                 self.check_vport(issuer, vport)?;
-                let filter = self.ownership.next_filter(self.switch().ok_or(Refusal::NoSwitch)?);
+                let switch = self.switch().ok_or(Refusal::NoSwitch)?;
+                let filter = self.ownership.next_filter(|id| switch.filter(id).is_some());
                 self.driver.set_filter(filter, vport, test, actions)?;
                 self.ownership.filter_set(issuer, filter);
                 Ok(Payload::Filter(self.filter_info(filter)?))
@@ -148,6 +156,11 @@ impl Adapter {
                 self.vf_info(vf)?;
                 self.ownership.check_vf(issuer, vf)?;
                 done(self.driver.set_serial_number(vf, serial_number))
+            }
+            OidRequest::SetQueueFilter { queue, .. }
+            | OidRequest::ClearQueueFilter { queue, .. }
+            | OidRequest::EnumQueueFilters(queue) => {
+                Err(Refusal::member("QueueId", queue.0, "0: an adapter with SR-IOV on has no VM queues"))
             }
             query => self.query(&query),
         }
@@ -254,8 +267,8 @@ const fn is_hardware_capability(oid: Oid) -> bool {
     )
 }
 
-/// The answer to a raw request that succeeded, with the lengths that its type has.
-fn raw_success(raw: &RawRequest, output: Vec<u8>) -> OidResponse {
+/// The answer to a raw request that was not refused, with the lengths that its type has.
+fn raw_accepted(oid: Oid, raw: &RawRequest, output: Vec<u8>) -> OidResponse {
     let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     let bytes_read = match raw.request_type {
         RequestType::Query => 0,
@@ -263,5 +276,5 @@ fn raw_success(raw: &RawRequest, output: Vec<u8>) -> OidResponse {
     };
     let bytes_written = length(output.len());
     let payload = if output.is_empty() { Payload::None } else { Payload::Raw(output) };
-    OidResponse { bytes_read, bytes_written, ..OidResponse::success(payload) }
+    OidResponse { bytes_read, bytes_written, ..OidResponse::accepted(oid, payload) }
 }

@@ -1,8 +1,11 @@
 //! What NDIS answers itself, and the queries that the driver answers.
 
-use nic_switch::{FilterId, FunctionId, NicSwitch, SwitchParameters, VPort, VPortId, Vf, VfId};
+use nic_switch::{
+    FilterId, FunctionId, NicSwitch, QueueCapabilities, QueueId, SwitchParameters, VPort, VPortId, Vf, VfId,
+};
 
 use super::Adapter;
+use crate::keywords::Mode;
 use crate::payload::{
     FilterInfo, Payload, ReceiveFilterCapabilities, ReceiveFilterGlobalParameters, SriovCapabilities,
     SwitchInfo, VPortInfo, VfInfo,
@@ -24,16 +27,16 @@ impl Adapter {
             OidRequest::NicSwitchHardwareCapabilities | OidRequest::NicSwitchCurrentCapabilities => {
                 Ok(Payload::NicSwitch(self.config.capabilities.clone()))
             }
-            OidRequest::ReceiveFilterHardwareCapabilities | OidRequest::ReceiveFilterCurrentCapabilities => {
-                Ok(Payload::ReceiveFilter(ReceiveFilterCapabilities {
-                    vlan: self.config.capabilities.vlan_supported,
-                    max_mac_header_filters: self.config.capabilities.max_filters,
-                }))
+            OidRequest::ReceiveFilterHardwareCapabilities => {
+                Ok(Payload::ReceiveFilter(self.receive_filters(&(&self.config.capabilities).into())))
+            }
+            OidRequest::ReceiveFilterCurrentCapabilities => {
+                Ok(Payload::ReceiveFilter(self.receive_filters(&self.current_queue_capabilities())))
             }
             OidRequest::ReceiveFilterGlobalParameters => {
                 Ok(Payload::ReceiveFilterGlobal(ReceiveFilterGlobalParameters {
                     vmq_filters_enabled: true,
-                    vm_queues_enabled: false,
+                    vm_queues_enabled: self.mode() == Mode::Vmq,
                 }))
             }
             OidRequest::SwitchParameters => Ok(Payload::Switch(switch_parameters(self.standing()?))),
@@ -72,6 +75,25 @@ impl Adapter {
                 Ok(Payload::ReceiveMode { vport, mode })
             }
             _ => Err(Refusal::NotSupported { oid: request.oid().0 }),
+        }
+    }
+
+    /// What of the VM queues is in use: with SR-IOV on there are none, but the same filters (ndis.md B.6).
+    fn current_queue_capabilities(&self) -> QueueCapabilities {
+        match self.mode() {
+            Mode::Vmq => self.queue_capabilities(),
+            _ => QueueCapabilities { max_queues: 0, ..(&self.config.capabilities).into() },
+        }
+    }
+
+    /// What is enabled goes by the adapter's mode, whatever the hardware could do.
+    fn receive_filters(&self, capabilities: &QueueCapabilities) -> ReceiveFilterCapabilities {
+        ReceiveFilterCapabilities {
+            vmq_filters_enabled: matches!(self.mode(), Mode::SrIov | Mode::Vmq),
+            vm_queues_enabled: self.mode() == Mode::Vmq,
+            vlan: capabilities.vlan_filtering,
+            max_mac_header_filters: capabilities.max_filters,
+            num_queues: capabilities.max_queues,
         }
     }
 
@@ -130,7 +152,7 @@ impl Adapter {
     /// The filter, if it exists.
     pub(super) fn filter_info(&self, filter: FilterId) -> Result<FilterInfo, Refusal> {
         let found = self.standing()?.filter(filter).ok_or(Refusal::UnknownFilter { filter })?;
-        Ok(FilterInfo { filter, vport: found.vport(), test: found.test() })
+        Ok(FilterInfo { filter, vport: found.vport(), queue: QueueId::DEFAULT, test: found.test() })
     }
 
     fn enum_filters(&self, vport: VPortId) -> Result<Payload, Refusal> {

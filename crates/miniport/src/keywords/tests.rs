@@ -24,7 +24,14 @@ fn b10_every_row_of_the_matrix_selects_its_mode() {
             for sriov in values(sriov) {
                 for vmq in values(vmq) {
                     for rss in values(rss) {
-                        let keywords = Keywords { sriov, vmq, rss, sriov_preferred, vmq_preferred };
+                        let keywords = Keywords {
+                            sriov,
+                            vmq,
+                            rss,
+                            sriov_preferred,
+                            vmq_preferred,
+                            ..Keywords::default()
+                        };
                         assert_eq!(keywords.mode(), mode, "{keywords:?}");
                     }
                 }

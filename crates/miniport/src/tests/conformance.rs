@@ -5,6 +5,7 @@ mod numbers;
 mod objects;
 mod order;
 mod ownership;
+mod queues;
 mod statuses;
 mod structures;
 
@@ -63,6 +64,11 @@ fn configuration_space_and_blocks() {
     configuration::rules().check();
 }
 
+#[test]
+fn rules_of_vm_queues() {
+    queues::rules().check();
+}
+
 /// A rule that was dropped, or that hides behind the name of another, is noticed.
 #[test]
 fn the_suite_is_complete() {
@@ -74,11 +80,12 @@ fn the_suite_is_complete() {
         order::rules(),
         structures::rules(),
         configuration::rules(),
+        queues::rules(),
     ];
     let names: Vec<_> = groups.into_iter().flat_map(|rules| rules.0).map(|(name, _)| name).collect();
     let mut distinct = BTreeSet::new();
     let repeated: Vec<_> = names.iter().filter(|name| !distinct.insert(*name)).collect();
     assert!(repeated.is_empty(), "two rules have one name: {repeated:#?}");
     println!("{} rules", names.len());
-    assert!(names.len() > 600, "only {} rules are left", names.len());
+    assert!(names.len() > 880, "only {} rules are left", names.len());
 }

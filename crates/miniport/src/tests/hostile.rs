@@ -1,11 +1,11 @@
 //! Row N15 of the hostile inputs: lengths and offsets that point past a request, strings that lie, and everything else that
 //! bytes can say.
 
-use nic_switch::{VPortId, VfId};
+use nic_switch::{QueueChanges, QueueId, VPortId, VfId};
 use proptest::prelude::*;
 
 use super::raw::raw;
-use super::support::{Bench, pf_vport, test, vf_parameters};
+use super::support::{Bench, pf_vport, queue_on, test, vf_parameters, vmq};
 use crate::{NdisStatus, Oid, OidRequest, Payload, RawRequest, RequestType};
 
 /// Every raw request that takes a structure, each valid on the adapter of [`bench`].
@@ -33,6 +33,31 @@ fn structured() -> Vec<RawRequest> {
     .collect()
 }
 
+/// The same for an adapter with VM queues, [`queue_bench`].
+fn structured_for_queues() -> Vec<RawRequest> {
+    let queue = QueueId(1);
+    [
+        OidRequest::AllocateQueue(queue_on(1)),
+        OidRequest::CompleteQueueAllocation(vec![queue, QueueId(2)]),
+        OidRequest::FreeQueue(QueueId(2)),
+        OidRequest::QueueParameters(queue),
+        OidRequest::SetQueueParameters { queue, changes: QueueChanges::default() },
+        OidRequest::SetQueueFilter { queue, test: test(9) },
+        OidRequest::EnumQueueFilters(queue),
+    ]
+    .iter()
+    .map(raw)
+    .collect()
+}
+
+fn queue_bench() -> Bench {
+    let mut bench = Bench::of(vmq());
+    let queue = bench.allocate_queue();
+    bench.set_queue_filter(queue, test(1));
+    bench.allocate_queue();
+    bench
+}
+
 fn bench() -> Bench {
     let mut bench = Bench::new();
     bench.attached_vf();
@@ -40,11 +65,18 @@ fn bench() -> Bench {
     bench
 }
 
+type Adapters = [(fn() -> Bench, Vec<RawRequest>); 2];
+
+fn both() -> Adapters {
+    [(bench, structured()), (queue_bench, structured_for_queues())]
+}
+
 /// Asks, and checks what holds for every answer.
 fn ask(bench: &mut Bench, request: &RawRequest) -> NdisStatus {
     let response = bench.ask(request.clone());
     assert!(response.bytes_written <= request.output_length, "{request:?}");
-    assert_eq!(response.refusal.is_none(), response.status == NdisStatus::Success);
+    let accepted = matches!(response.status, NdisStatus::Success | NdisStatus::Pending);
+    assert_eq!(response.refusal.is_none(), accepted);
     assert_eq!(response.status == NdisStatus::InvalidLength, response.bytes_needed > 0);
     if let Payload::Raw(bytes) = &response.payload {
         assert_eq!(u32::try_from(bytes.len()).unwrap(), response.bytes_written);
@@ -125,19 +157,23 @@ fn n15_names_that_lie_about_their_length_are_refused() {
 
 #[test]
 fn n15_a_header_that_says_more_than_the_buffer_holds_is_refused() {
-    for mut request in structured() {
-        request.input[2..4].copy_from_slice(&[0xFF, 0xFF]);
-        assert_eq!(ask(&mut bench(), &request), NdisStatus::InvalidLength);
+    for (bench, requests) in both() {
+        for mut request in requests {
+            request.input[2..4].copy_from_slice(&[0xFF, 0xFF]);
+            assert_eq!(ask(&mut bench(), &request), NdisStatus::InvalidLength);
+        }
     }
 }
 
 #[test]
 fn n15_a_request_cut_at_any_byte_is_refused_or_answered() {
-    for request in structured() {
-        let mut bench = bench();
-        for length in 0..request.input.len() {
-            let cut = RawRequest { input: request.input[..length].to_vec(), ..request.clone() };
-            ask(&mut bench, &cut);
+    for (bench, requests) in both() {
+        for request in requests {
+            let mut bench = bench();
+            for length in 0..request.input.len() {
+                let cut = RawRequest { input: request.input[..length].to_vec(), ..request.clone() };
+                ask(&mut bench, &cut);
+            }
         }
     }
 }
@@ -155,9 +191,10 @@ proptest! {
         requests in prop::collection::vec(
             (prop::sample::select(Oid::ALL), request_types(), prop::collection::vec(any::<u8>(), 0..200), 0_u32..4096),
             1..24,
-        )
+        ),
+        with_queues in any::<bool>(),
     ) {
-        let mut bench = bench();
+        let mut bench = if with_queues { queue_bench() } else { bench() };
         for (oid, request_type, input, output_length) in requests {
             ask(&mut bench, &RawRequest { request_type, oid: oid.number(), input, output_length });
         }
@@ -166,11 +203,13 @@ proptest! {
     /// A valid request with some bytes changed: this gets past the headers.
     #[test]
     fn n15_valid_requests_with_random_bytes_are_answered(
+        with_queues in any::<bool>(),
         choice in any::<prop::sample::Index>(),
         patches in prop::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), Just(0), Just(0xFF)]), 1..6),
         output_length in prop_oneof![0_u32..64, Just(0x1_0000)],
     ) {
-        let mut request = choice.get(&structured()).clone();
+        let (bench, requests) = &both()[usize::from(with_queues)];
+        let mut request = choice.get(requests).clone();
         request.output_length = output_length;
         for (index, value) in patches {
             // The first bytes matter most: that is where structures have their members.
@@ -181,6 +220,6 @@ proptest! {
         let mut bench = bench();
         ask(&mut bench, &request);
         // The adapter still works.
-        prop_assert_eq!(bench.status(OidRequest::EnumVPorts { function: None }), NdisStatus::Success);
+        prop_assert_eq!(bench.status(OidRequest::EnumFilters(VPortId::DEFAULT)), NdisStatus::Success);
     }
 }

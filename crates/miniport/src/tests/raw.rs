@@ -1,7 +1,7 @@
 //! Typed requests as the bytes that a caller of the public interface would pass: written from ndis.md B, by offset, without
 //! the structures of the product.
 
-use nic_switch::{BumPath, FunctionId, InterruptModeration, LinkState, VPortState, VlanTest};
+use nic_switch::{BumPath, FunctionId, InterruptModeration, LinkState, VPortId, VPortState, VlanTest};
 
 use crate::{NewVPort, OidRequest, PowerState, RawRequest, RequestType};
 
@@ -200,6 +200,45 @@ fn input(request: &OidRequest) -> Bytes {
             }
             bytes
         }
+        OidRequest::AllocateQueue(queue) => Bytes::new(2, 1092)
+            .u32(8, 1)
+            .put(24, &queue.affinity.mask.to_le_bytes())
+            .u16(32, queue.affinity.group)
+            .u32(40, queue.suggested_receive_buffers)
+            .name(52, &queue.vm_name)
+            .name(568, &queue.queue_name)
+            .u32(1084, queue.port_id),
+        OidRequest::FreeQueue(queue) => Bytes::new(1, 12).u32(8, queue.0),
+        OidRequest::QueueParameters(queue) => Bytes::new(2, 1092).u32(12, queue.0),
+        OidRequest::SetQueueParameters { queue, changes } => {
+            let mut flags = 0;
+            let mut bytes = Bytes::new(2, 1092).u32(12, queue.0);
+            if let Some(affinity) = changes.affinity {
+                flags |= 0x2_0000;
+                bytes = bytes.put(24, &affinity.mask.to_le_bytes()).u16(32, affinity.group);
+            }
+            if let Some(buffers) = changes.suggested_receive_buffers {
+                flags |= 0x4_0000;
+                bytes = bytes.u32(40, buffers);
+            }
+            if let Some(name) = &changes.queue_name {
+                flags |= 0x8_0000;
+                bytes = bytes.name(568, name);
+            }
+            bytes.u32(4, flags)
+        }
+        OidRequest::CompleteQueueAllocation(queues) => {
+            let count = u32::try_from(queues.len()).unwrap();
+            let bytes = Bytes::new(1, 20).u32(8, 24).u32(12, count).u32(16, 16).then(&[0; 4]);
+            queues.iter().fold(bytes, |bytes, queue| bytes.then(&Bytes::new(1, 16).u32(8, queue.0).0))
+        }
+        OidRequest::SetQueueFilter { queue, test } => {
+            input(&OidRequest::SetFilter { vport: VPortId::DEFAULT, test: *test }).u32(12, queue.0)
+        }
+        OidRequest::ClearQueueFilter { queue, filter } => {
+            input(&OidRequest::ClearFilter(*filter)).u32(8, queue.0)
+        }
+        OidRequest::EnumQueueFilters(queue) => Bytes::new(2, 28).u32(4, queue.0),
         OidRequest::ReceiveMode(vport) => Bytes::new(1, 1048).u32(4, vport.0),
         OidRequest::SetReceiveMode { vport, mode } => {
             let flags = u32::from(mode.broadcast)

@@ -1,6 +1,6 @@
 use super::*;
 use crate::tests::raw::raw;
-use crate::tests::support::{STACK, adapter, mac, vf_parameters, vf_vport};
+use crate::tests::support::{STACK, adapter, adapter_of, mac, queue_on, test, vf_parameters, vf_vport, vmq};
 use crate::{NdisStatus, OidRequest};
 
 /// One event of each kind.
@@ -42,6 +42,39 @@ fn a_trace_replays_on_a_fresh_adapter() {
     let report = replay(&trace(), &mut adapter()).unwrap();
     assert_eq!(report.records, events().len());
     assert!(report.actions > 0);
+}
+
+#[test]
+fn the_life_of_a_vm_queue_replays_too() {
+    let queue = QueueId(1);
+    let (generation, client) = (1 << 32 | 1, STACK);
+    let typed = |request: OidRequest| Event::Request { client, request: request.into() };
+    let filter = nic_switch::FilterId(1);
+    let events = [
+        typed(OidRequest::AllocateQueue(queue_on(1))),
+        typed(OidRequest::SetQueueFilter { queue, test: test(1) }),
+        typed(OidRequest::CompleteQueueAllocation(vec![queue])),
+        typed(OidRequest::EnumQueues),
+        typed(OidRequest::FreeQueue(queue)),
+        typed(OidRequest::ClearQueueFilter { queue, filter }),
+        Event::Request { client, request: raw(&OidRequest::FreeQueue(queue)).into() },
+        Event::QueueReturned { queue, generation },
+        Event::QueueDmaStopped { queue, generation: 1 },
+        Event::QueueDmaStopped { queue, generation },
+        Event::QueueReturned { queue, generation },
+        typed(OidRequest::EnumQueues),
+    ];
+    let mut adapter = adapter_of(vmq());
+    let records: Vec<_> = events.into_iter().map(|event| record(&mut adapter, event).0).collect();
+    let trace: String = records.iter().map(|record| record.to_line() + "\n").collect();
+    assert!(matches!(records[6].answer, Answer::Response(OidResponse { status: NdisStatus::Pending, .. })));
+    assert!(matches!(records[7].answer, Answer::Refused(Refusal::Queue { .. })));
+    assert!(matches!(records[8].answer, Answer::Refused(Refusal::StaleQueue { .. })));
+    assert_eq!(records[10].answer, Answer::Done);
+    for (record, line) in records.iter().zip(trace.lines()) {
+        assert_eq!(serde_json::from_str::<Record>(line).unwrap(), *record);
+    }
+    assert_eq!(replay(&trace, &mut adapter_of(vmq())).unwrap().records, records.len());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Arrays behind a structure: found by offset, number and size of the elements, and walked by that size, which may be
 //! larger than the structure that this crate knows.
 
-use super::{Structure, filter, payload, payload_range, switch, too_short, vf, vport};
+use super::{Structure, filter, payload, payload_range, queue, switch, too_short, vf, vport};
 use crate::refusal::Refusal;
 
 /// Where an array says that it is.
@@ -37,6 +37,27 @@ pub(crate) fn elements(
     Ok(bytes.chunks_exact(size))
 }
 
+/// The structure in an element of an array.
+pub(crate) fn read_element<T: Structure>(bytes: &[u8]) -> Result<T, Refusal> {
+    T::read(bytes).map_err(|refusal| match refusal {
+        // The element is all there; its header claims more than the array says. A longer buffer would not help.
+        Refusal::BufferTooShort { needed, .. } => {
+            Refusal::member("Size of an element", needed, "no more than the element size of the array")
+        }
+        other => other,
+    })
+}
+
+/// Bytes of a buffer through the end of such an array, or of the structure if the array is empty.
+pub(crate) fn array_end(structure_size: usize, bounds: ArrayBounds) -> Result<usize, Refusal> {
+    let ArrayBounds { offset, num_elements, element_size } = bounds;
+    match num_elements.checked_mul(element_size) {
+        Some(0) => Ok(structure_size),
+        Some(length) => Ok(payload_range(structure_size, offset, length)?.1),
+        None => Err(Refusal::PayloadOffset { offset, length: u32::MAX }),
+    }
+}
+
 /// A structure with an array behind it.
 pub(crate) trait ArrayHead: Structure {
     /// Says where the array is.
@@ -55,7 +76,13 @@ macro_rules! info_arrays {
     };
 }
 
-info_arrays!(switch::SwitchInfoArray, vf::VfInfoArray, vport::VPortInfoArray, filter::FilterInfoArray);
+info_arrays!(
+    switch::SwitchInfoArray,
+    vf::VfInfoArray,
+    vport::VPortInfoArray,
+    filter::FilterInfoArray,
+    queue::QueueInfoArray
+);
 
 impl ArrayHead for filter::FilterParameters {
     fn describe(&mut self, bounds: ArrayBounds) {

@@ -34,6 +34,32 @@ pub(crate) mod switch_flags {
     pub(crate) const SINGLE_VPORT_POOL: u32 = 0x10;
 }
 
+/// `NdisReceiveQueueTypeVMQueue`.
+pub(crate) const QUEUE_TYPE_VM_QUEUE: u32 = 1;
+
+/// Flags of `NDIS_RECEIVE_QUEUE_PARAMETERS` when a queue is allocated.
+pub(crate) mod queue_flags {
+    /// What is indicated together is of one queue. The adapter always does so, wanted or not (ndis.md 0.12).
+    pub(crate) const PER_QUEUE_RECEIVE_INDICATION: u32 = 0x1;
+}
+
+/// Flags of a set request of a queue's parameters.
+pub(crate) mod queue_changed {
+    pub(crate) const AFFINITY: u32 = 0x2_0000;
+    pub(crate) const SUGGESTED_RECEIVE_BUFFERS: u32 = 0x4_0000;
+    pub(crate) const NAME: u32 = 0x8_0000;
+    pub(crate) const ALL: u32 = AFFINITY | SUGGESTED_RECEIVE_BUFFERS | NAME;
+}
+
+/// Properties of VM queues in `NDIS_RECEIVE_FILTER_CAPABILITIES`.
+pub(crate) mod queue_properties {
+    pub(crate) const MSI_X: u32 = 0x1;
+    pub(crate) const VM_QUEUE: u32 = 0x2;
+    pub(crate) const DYNAMIC_AFFINITY_CHANGE: u32 = 0x8;
+    pub(crate) const INTERRUPT_VECTOR_COALESCING: u32 = 0x10;
+    pub(crate) const ALL: u32 = MSI_X | VM_QUEUE | DYNAMIC_AFFINITY_CHANGE | INTERRUPT_VECTOR_COALESCING;
+}
+
 /// Flags of `NDIS_RECEIVE_FILTER_CAPABILITIES` and of the global parameters.
 pub(crate) mod filter_flags {
     pub(crate) const VMQ_FILTERS_ENABLED: u32 = 0x1;

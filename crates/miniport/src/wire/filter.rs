@@ -5,6 +5,7 @@ use nic_switch::{FilterTest, VlanTest};
 use zerocopy::FromZeros;
 use zerocopy::byteorder::little_endian::U32;
 
+use super::array::read_element;
 use super::constant::field;
 use super::{Structure, structure};
 use crate::refusal::Refusal;
@@ -88,13 +89,7 @@ pub(crate) const FIELD_BOUNDS: (u32, u32) = (8, 56);
 pub(crate) fn test(fields: &mut dyn Iterator<Item = &[u8]>) -> Result<FilterTest, Refusal> {
     let (mut mac, mut vlan, mut untagged) = (None, None, false);
     for bytes in fields {
-        let wire = FieldParameters::read(bytes).map_err(|refusal| match refusal {
-            // The element is all there; its header claims more than the array says. A longer buffer would not help.
-            Refusal::BufferTooShort { needed, .. } => {
-                Refusal::member("Size of a field", needed, "no more than the element size of the array")
-            }
-            other => other,
-        })?;
+        let wire: FieldParameters = read_element(bytes)?;
         if wire.frame_header.get() != field::FRAME_HEADER_MAC {
             return Err(Refusal::member("FrameHeader", wire.frame_header.get(), "1 (MAC)"));
         }

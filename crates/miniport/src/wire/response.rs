@@ -5,9 +5,11 @@ use core::mem::offset_of;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::array::{array, with_payload};
-use super::{ObjectHeader, Structure, constant, filter, payload_range, sriov, to_wire, too_short, vf, vport};
+use super::{
+    ObjectHeader, Structure, constant, filter, payload_range, queue, sriov, to_wire, too_short, vf, vport,
+};
 use crate::oid::{Oid, RequestType};
-use crate::payload::Payload;
+use crate::payload::{Payload, QueueInfo};
 use crate::refusal::Refusal;
 use crate::request::RawRequest;
 
@@ -21,7 +23,9 @@ pub(crate) fn check_output(oid: Oid, raw: &RawRequest) -> Result<(), Refusal> {
         Oid::NicSwitchCreateSwitch
         | Oid::NicSwitchAllocateVf
         | Oid::NicSwitchCreateVPort
-        | Oid::ReceiveFilterSetFilter => structure_size(&raw.input),
+        | Oid::ReceiveFilterSetFilter
+        | Oid::ReceiveFilterAllocateQueue => structure_size(&raw.input),
+        Oid::ReceiveFilterQueueAllocationComplete => queue::batch_end(&raw.input)?,
         Oid::SriovReadVfConfigSpace => {
             let wire = sriov::ConfigSpace::read(&raw.input)?;
             payload_range(size_of::<sriov::ConfigSpace>(), wire.buffer_offset.get(), wire.length.get())?.1
@@ -84,6 +88,13 @@ fn bytes(oid: Oid, raw: &RawRequest, payload: &Payload) -> Result<Vec<u8>, Refus
         Payload::Filters { vport, filters } => {
             array(to_wire::filter_info_array(*vport), filters.iter().map(to_wire::filter_info))
         }
+        Payload::Queue(info) if oid == Oid::ReceiveFilterAllocateQueue => allocated_queue(&raw.input, info),
+        Payload::Queue(info) => in_revision(&to_wire::queue_parameters(info), &raw.input),
+        Payload::Queues(queues) => array(to_wire::queue_info_array(), queues.iter().map(to_wire::queue_info)),
+        Payload::QueueAllocations(allocations) => queue::completed_batch(&raw.input, allocations)?,
+        Payload::QueueFilters { queue, filters } => {
+            array(to_wire::queue_filter_info_array(*queue), filters.iter().map(to_wire::filter_info))
+        }
         Payload::Bytes(data) if oid == Oid::SriovReadVfConfigBlock => {
             let offset = sriov::ConfigBlock::read(&raw.input)?.buffer_offset.get();
             with_payload(&raw.input, size_of::<sriov::ConfigBlock>(), offset, data)?
@@ -127,10 +138,29 @@ fn completed(input: &[u8], members: &[(usize, &[u8])]) -> Vec<u8> {
     bytes
 }
 
+/// The parameters that came in, with what the adapter chose; the coalescing domain is of revision 2.
+fn allocated_queue(input: &[u8], info: &QueueInfo) -> Vec<u8> {
+    use queue::QueueParameters as Wire;
+    let flags = constant::queue_flags::PER_QUEUE_RECEIVE_INDICATION.to_le_bytes();
+    let (id, entry) = (info.queue.0.to_le_bytes(), info.msix_table_entry.to_le_bytes());
+    let domain = info.interrupt_coalescing_domain.to_le_bytes();
+    let members = [
+        (offset_of!(Wire, flags), &flags[..]),
+        (offset_of!(Wire, queue_id), &id[..]),
+        (offset_of!(Wire, msix_table_entry), &entry[..]),
+        (offset_of!(Wire, interrupt_coalescing_domain_id), &domain[..]),
+    ];
+    let of_revision = if revision(input) < 2 { &members[..3] } else { &members[..] };
+    completed(input, of_revision)
+}
+
+fn revision(input: &[u8]) -> usize {
+    ObjectHeader::read_from_prefix(input).map_or(0, |(header, _)| usize::from(header.revision))
+}
+
 /// The structure in the revision of the one that came in.
 fn in_revision<T: Structure>(structure: &T, input: &[u8]) -> Vec<u8> {
-    let revision = ObjectHeader::read_from_prefix(input).map_or(0, |(header, _)| header.revision);
-    let known = usize::from(revision).clamp(1, T::SIZES.len());
+    let known = revision(input).clamp(1, T::SIZES.len());
     let mut bytes = structure.to_bytes();
     bytes.truncate(T::SIZES[known - 1]);
     bytes[..size_of::<ObjectHeader>()].copy_from_slice(T::header_of(known).as_bytes());

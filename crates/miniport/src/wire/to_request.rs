@@ -3,12 +3,13 @@
 use ethernet::MacAddr;
 use nic_switch::{BumPath, LinkState, MulticastTable, VlanSet};
 use nic_switch::{
-    FilterId, PortSecurity, ReceiveMode, SwitchParameters, VPortChanges, VPortId, VfId, VfParameters,
+    FilterId, PortSecurity, QueueId, ReceiveMode, SwitchParameters, VPortChanges, VPortId, VfId, VfParameters,
 };
 
 use super::array::{ArrayBounds, elements};
 use super::{
-    Structure, capabilities, constant, filter, payload, payload_range, sriov, switch, vendor, vf, vport,
+    Structure, capabilities, constant, filter, flags_within, payload, payload_range, queue, sriov, switch,
+    vendor, vf, vport, zero,
 };
 use crate::oid::{Oid, RequestType};
 use crate::refusal::Refusal;
@@ -55,8 +56,11 @@ pub(crate) fn decode_request(oid: Oid, raw: &RawRequest) -> Result<OidRequest, R
         Oid::ReceiveFilterSetFilter => set_filter(input),
         Oid::ReceiveFilterClearFilter => {
             let clear = filter::ClearFilter::read(input)?;
-            zero("QueueId", clear.queue_id.get())?;
-            Ok(OidRequest::ClearFilter(FilterId(clear.filter_id.get())))
+            let filter = FilterId(clear.filter_id.get());
+            Ok(match QueueId(clear.queue_id.get()) {
+                QueueId::DEFAULT => OidRequest::ClearFilter(filter),
+                queue => OidRequest::ClearQueueFilter { queue, filter },
+            })
         }
         Oid::ReceiveFilterMoveFilter => move_filter(input),
         Oid::ReceiveFilterEnumFilters => enum_filters(input),
@@ -93,37 +97,21 @@ pub(crate) fn decode_request(oid: Oid, raw: &RawRequest) -> Result<OidRequest, R
                 serial_number: serial.serial_number.get(),
             })
         }
-        Oid::ReceiveFilterAllocateQueue
-        | Oid::ReceiveFilterFreeQueue
-        | Oid::ReceiveFilterEnumQueues
-        | Oid::ReceiveFilterQueueParameters
-        | Oid::ReceiveFilterQueueAllocationComplete
-        | Oid::PacketCoalescingFilterMatchCount
+        Oid::ReceiveFilterAllocateQueue => queue::allocate_queue(input),
+        Oid::ReceiveFilterFreeQueue => queue::free_queue(input),
+        Oid::ReceiveFilterEnumQueues => Ok(OidRequest::EnumQueues),
+        Oid::ReceiveFilterQueueParameters => queue::queue_parameters(input, set),
+        Oid::ReceiveFilterQueueAllocationComplete => queue::complete_queue_allocation(input),
+        Oid::PacketCoalescingFilterMatchCount
         | Oid::SriovConfigState
         | Oid::SriovOverlyingAdapterInfo
         | Oid::SriovVfInvalidateConfigBlock => Err(Refusal::NotSupported { oid }),
     }
 }
 
-/// A member that must be zero: a queue id, an id that NDIS assigns, a flag word without flags.
-fn zero(member: &'static str, found: u32) -> Result<(), Refusal> {
-    if found != 0 {
-        return Err(Refusal::member(member, found, "0"));
-    }
-    Ok(())
-}
-
 /// The only switch is 0, `NDIS_DEFAULT_SWITCH_ID`.
 fn switch_zero(found: u32) -> Result<(), Refusal> {
     zero("SwitchId", found)
-}
-
-/// Flags must be among those that are known.
-fn flags_within(found: u32, known: u32) -> Result<u32, Refusal> {
-    if found & !known != 0 {
-        return Err(Refusal::member("Flags", found, "made of flags that this request has"));
-    }
-    Ok(found)
 }
 
 fn num_vfs(found: u32) -> Result<u16, Refusal> {
@@ -257,7 +245,6 @@ fn set_filter(input: &[u8]) -> Result<OidRequest, Refusal> {
     if wire.filter_type.get() != constant::FILTER_TYPE_VM_QUEUE {
         return Err(Refusal::member("FilterType", wire.filter_type.get(), "1 (VM queue)"));
     }
-    zero("QueueId", wire.queue_id.get())?;
     zero("FilterId", wire.filter_id.get())?;
     zero("RequestedFilterIdBitCount", wire.requested_filter_id_bit_count.get())?;
     zero("MaxCoalescingDelay", wire.max_coalescing_delay.get())?;
@@ -268,7 +255,11 @@ fn set_filter(input: &[u8]) -> Result<OidRequest, Refusal> {
     };
     let structure_size = usize::from(wire.header.size.get());
     let test = filter::test(&mut elements(input, structure_size, bounds, filter::FIELD_BOUNDS)?)?;
-    Ok(OidRequest::SetFilter { vport: VPortId(wire.vport_id.get()), test })
+    match (QueueId(wire.queue_id.get()), VPortId(wire.vport_id.get())) {
+        (QueueId::DEFAULT, vport) => Ok(OidRequest::SetFilter { vport, test }),
+        (queue, VPortId::DEFAULT) => Ok(OidRequest::SetQueueFilter { queue, test }),
+        (queue, _) => Err(Refusal::member("QueueId", queue.0, "0 if a VPort is named")),
+    }
 }
 
 fn move_filter(input: &[u8]) -> Result<OidRequest, Refusal> {
@@ -285,9 +276,15 @@ fn move_filter(input: &[u8]) -> Result<OidRequest, Refusal> {
 /// Without the flag, thus always with revision 1, the queue is meant, and queue 0 is the default VPort's.
 fn enum_filters(input: &[u8]) -> Result<OidRequest, Refusal> {
     let wire = filter::FilterInfoArray::read(input)?;
-    zero("QueueId", wire.queue_id.get())?;
-    let by_vport = flags_within(wire.flags.get(), constant::ENUM_FILTERS_VPORT_ID_SPECIFIED)? != 0;
-    Ok(OidRequest::EnumFilters(if by_vport { VPortId(wire.vport_id.get()) } else { VPortId::DEFAULT }))
+    let queue = QueueId(wire.queue_id.get());
+    if flags_within(wire.flags.get(), constant::ENUM_FILTERS_VPORT_ID_SPECIFIED)? != 0 {
+        zero("QueueId", queue.0)?;
+        return Ok(OidRequest::EnumFilters(VPortId(wire.vport_id.get())));
+    }
+    Ok(match queue {
+        QueueId::DEFAULT => OidRequest::EnumFilters(VPortId::DEFAULT),
+        queue => OidRequest::EnumQueueFilters(queue),
+    })
 }
 
 fn config_space(input: &[u8], write: bool) -> Result<OidRequest, Refusal> {

@@ -1,17 +1,18 @@
 //! Payloads to structures.
 
 use nic_switch::{
-    BumPath, Capabilities, LinkState, PortSecurity, ProcessorAffinity, ReceiveMode, SwitchParameters,
-    VPortId, VfId,
+    BumPath, Capabilities, LinkState, PortSecurity, ProcessorAffinity, QueueId, ReceiveMode,
+    SwitchParameters, VPortId, VfId,
 };
 use zerocopy::FromZeros;
 
 use super::string::CountedString;
 use super::vport::GroupAffinity;
-use super::{Structure, capabilities, constant, filter, sriov, switch, vendor, vf, vport};
+use super::{Structure, capabilities, constant, filter, queue, sriov, switch, vendor, vf, vport};
+use crate::indication::QueueOperationalState;
 use crate::payload::{
-    FilterInfo, ReceiveFilterCapabilities, ReceiveFilterGlobalParameters, SriovCapabilities, SwitchInfo,
-    VPortInfo, VfInfo,
+    FilterInfo, QueueInfo, ReceiveFilterCapabilities, ReceiveFilterGlobalParameters, SriovCapabilities,
+    SwitchInfo, VPortInfo, VfInfo,
 };
 
 /// A structure with the header of its newest revision, all members zero.
@@ -68,7 +69,10 @@ pub(super) fn receive_filter_capabilities(
 ) -> capabilities::ReceiveFilterCapabilities {
     use constant::filter_flags as flags;
     blank(|wire: &mut capabilities::ReceiveFilterCapabilities| {
-        wire.enabled_filter_types.set(flags::VMQ_FILTERS_ENABLED);
+        wire.enabled_filter_types.set(bit(from.vmq_filters_enabled, flags::VMQ_FILTERS_ENABLED));
+        wire.enabled_queue_types.set(bit(from.vm_queues_enabled, flags::VM_QUEUES_ENABLED));
+        wire.num_queues.set(from.num_queues);
+        wire.supported_queue_properties.set(bit(from.num_queues > 0, constant::queue_properties::ALL));
         wire.supported_filter_tests.set(flags::TEST_EQUAL);
         wire.supported_headers.set(flags::HEADER_MAC);
         wire.supported_mac_header_fields
@@ -164,6 +168,7 @@ pub(super) fn filter_parameters(from: &FilterInfo) -> filter::FilterParameters {
     blank(|wire: &mut filter::FilterParameters| {
         wire.filter_type.set(constant::FILTER_TYPE_VM_QUEUE);
         wire.filter_id.set(from.filter.0);
+        wire.queue_id.set(from.queue.0);
         wire.vport_id.set(from.vport.0);
     })
 }
@@ -180,6 +185,54 @@ pub(super) fn filter_info_array(vport: VPortId) -> filter::FilterInfoArray {
         wire.flags.set(constant::ENUM_FILTERS_VPORT_ID_SPECIFIED);
         wire.vport_id.set(vport.0);
     })
+}
+
+pub(super) fn queue_filter_info_array(id: QueueId) -> filter::FilterInfoArray {
+    blank(|wire: &mut filter::FilterInfoArray| wire.queue_id.set(id.0))
+}
+
+pub(super) fn queue_parameters(from: &QueueInfo) -> queue::QueueParameters {
+    blank(|wire: &mut queue::QueueParameters| {
+        wire.flags.set(constant::queue_flags::PER_QUEUE_RECEIVE_INDICATION);
+        wire.queue_type.set(constant::QUEUE_TYPE_VM_QUEUE);
+        wire.queue_id.set(from.queue.0);
+        wire.processor_affinity = group_affinity(from.affinity);
+        wire.num_suggested_receive_buffers.set(from.suggested_receive_buffers);
+        wire.msix_table_entry.set(from.msix_table_entry);
+        wire.vm_name = CountedString::new(&from.vm_name);
+        wire.queue_name = CountedString::new(&from.queue_name);
+        wire.port_id.set(from.port_id);
+        wire.interrupt_coalescing_domain_id.set(from.interrupt_coalescing_domain);
+    })
+}
+
+pub(super) fn queue_info(from: &QueueInfo) -> queue::QueueInfo {
+    blank(|wire: &mut queue::QueueInfo| {
+        wire.flags.set(constant::queue_flags::PER_QUEUE_RECEIVE_INDICATION);
+        wire.queue_type.set(constant::QUEUE_TYPE_VM_QUEUE);
+        wire.queue_id.set(from.queue.0);
+        wire.queue_state.set(QueueOperationalState::from(from.state).value());
+        wire.processor_affinity = group_affinity(from.affinity);
+        wire.num_suggested_receive_buffers.set(from.suggested_receive_buffers);
+        wire.msix_table_entry.set(from.msix_table_entry);
+        wire.vm_name = CountedString::new(&from.vm_name);
+        wire.queue_name = CountedString::new(&from.queue_name);
+        wire.num_filters.set(number(from.filters.len()));
+        wire.interrupt_coalescing_domain_id.set(from.interrupt_coalescing_domain);
+    })
+}
+
+pub(super) fn queue_info_array() -> queue::QueueInfoArray {
+    blank(|_| ())
+}
+
+/// The buffer of the indication `NDIS_STATUS_RECEIVE_QUEUE_STATE`.
+pub(crate) fn queue_state(id: QueueId, state: QueueOperationalState) -> Vec<u8> {
+    let wire = blank(|wire: &mut queue::QueueState| {
+        wire.queue_id.set(id.0);
+        wire.queue_state.set(state.value());
+    });
+    wire.to_bytes()
 }
 
 pub(super) fn switch_info_array() -> switch::SwitchInfoArray {

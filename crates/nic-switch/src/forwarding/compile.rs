@@ -10,8 +10,8 @@ use super::admission::{Sender, SourceAddress, VlanMode};
 use super::flood::{FloodReceiver, MixedVlans, ReceiverVlan};
 use super::{DropReason, Forwarding, Vlans};
 use crate::{
-    BumPath, Filter, FunctionId, LinkState, MulticastTable, NicSwitch, VPort, VPortId, VPortState, VlanSet,
-    VlanTest,
+    BumPath, Filter, FunctionId, LinkState, MulticastTable, NicSwitch, QueueId, VPort, VPortId, VPortState,
+    VlanSet, VlanTest, VmQueues,
 };
 
 impl Forwarding {
@@ -30,21 +30,20 @@ impl Forwarding {
                 tables.add_vport(vport, filters);
             }
         }
-        let addresses = AddressTable::build(&tables.entries);
-        Self {
-            generation: switch.generation(),
-            physical_port,
-            senders: tables.senders.into(),
-            further_addresses: tables.further_addresses.into(),
-            addresses,
-            any_vlan: tables.any_vlan,
-            flood: tables.flood.into(),
-            groups: tables.groups.into(),
-            promiscuous: tables.promiscuous.into(),
-            receive_vlans: tables.receive_vlans.into(),
-            send_vlans: tables.send_vlans.into(),
-            mixed: tables.mixed.into(),
+        tables.finish(switch.generation(), physical_port, true)
+    }
+
+    /// Makes the picture of an adapter that has VM queues instead of a switch.
+    pub(crate) fn compile_queues(queues: &VmQueues, physical_port: bool) -> Self {
+        let mut tables = Tables::default();
+        let default: Vec<_> = queues.filters_on(QueueId::DEFAULT).collect();
+        tables.add_default_vport(&default);
+        for queue in queues.queues().filter(|queue| queue.id() != QueueId::DEFAULT) {
+            for filter in queues.filters_on(queue.id()) {
+                tables.add_queue_filter(filter, queue.state().receives());
+            }
         }
+        tables.finish(queues.generation(), physical_port, false)
     }
 }
 
@@ -89,6 +88,28 @@ impl Tables {
         }
     }
 
+    /// A queue that does not receive leaves its frames to the default queue: not to another one that has the address
+    /// in every VLAN.
+    fn add_queue_filter(&mut self, filter: &Filter, receives: bool) {
+        let vlan = VlanMode::of(filter);
+        let found = if receives {
+            let vlans = if vlan == VlanMode::Trunk { self.every_known_vlan() } else { 0 };
+            let strip = matches!(vlan, VlanMode::Access(_));
+            Match { vport: filter.vport(), vlans, strip, blocked: None }
+        } else {
+            Match { vport: VPortId::DEFAULT, vlans: 0, strip: false, blocked: None }
+        };
+        self.add_address(filter.test().mac, vlan, found);
+    }
+
+    /// Every VLAN but the foreign one, the tags of which are in band: only the default queue sees those.
+    fn every_known_vlan(&mut self) -> u16 {
+        if self.receive_vlans.len() == 1 {
+            self.receive_vlans.push(VlanSet::all().widen());
+        }
+        1
+    }
+
     fn add_vport(&mut self, vport: &VPort, filters: &[&Filter]) {
         let addresses = addresses(vport, filters);
         let blocked = blocked(vport);
@@ -117,6 +138,25 @@ impl Tables {
         // VPorts come by ascending id: those left out do not exist.
         self.senders.resize(id, Sender::ABSENT);
         self.senders.push(sender);
+    }
+
+    fn finish(self, generation: u64, physical_port: bool, loopback: bool) -> Forwarding {
+        let addresses = AddressTable::build(&self.entries);
+        Forwarding {
+            generation,
+            physical_port,
+            loopback,
+            senders: self.senders.into(),
+            further_addresses: self.further_addresses.into(),
+            addresses,
+            any_vlan: self.any_vlan,
+            flood: self.flood.into(),
+            groups: self.groups.into(),
+            promiscuous: self.promiscuous.into(),
+            receive_vlans: self.receive_vlans.into(),
+            send_vlans: self.send_vlans.into(),
+            mixed: self.mixed.into(),
+        }
     }
 
     fn add_further_addresses(&mut self, further: &[SourceAddress]) -> Range<u32> {

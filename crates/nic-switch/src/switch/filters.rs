@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use ethernet::MacAddr;
 
-use super::{NicSwitch, distinct};
-use crate::{Filter, FilterId, FilterTest, ReceiveMode, SwitchError, VPort, VPortId, VlanTest};
+use super::NicSwitch;
+use crate::filter_table::{FilterBudget, check_mac_budget};
+use crate::{Filter, FilterId, FilterTest, ReceiveMode, SwitchError, VPort, VPortId};
 
 impl NicSwitch {
     /// Sets a filter on a VPort under an id that the caller (the NDIS layer) chose.
@@ -20,23 +21,16 @@ impl NicSwitch {
     /// An id that is reserved or taken; no such VPort; a test that is invalid, or that a filter has already; a second
     /// filter for the address on a nondefault VPort; filters or addresses used up.
     pub fn set_filter(&mut self, id: FilterId, vport: VPortId, test: FilterTest) -> Result<(), SwitchError> {
-        if id == FilterId::NONE {
-            return Err(SwitchError::FilterIdReserved);
-        }
-        if self.filters.contains_key(&id) {
-            return Err(SwitchError::FilterExists { filter: id });
-        }
         self.vport(vport).ok_or(SwitchError::VPortNotFound { vport })?;
-        self.check_test(test)?;
+        let budget = FilterBudget {
+            max_filters: self.capabilities.max_filters,
+            max_mac_addresses: self.capabilities.max_mac_addresses,
+            vlan_supported: self.capabilities.vlan_supported,
+        };
+        self.filters.check_new(id, test, budget, self.granted_macs())?;
         self.check_one_filter_for_mac(vport, test.mac)?;
-        let max = self.capabilities.max_filters;
-        if self.filters.len() >= usize::try_from(max).unwrap_or(usize::MAX) {
-            return Err(SwitchError::NoFreeFilter { max });
-        }
-        let macs = self.filters().map(|filter| filter.test.mac).chain(self.granted_macs());
-        check_mac_budget(macs.chain([test.mac]), self.max_macs())?;
 
-        self.filters.insert(id, Filter { id, vport, test });
+        self.filters.insert(Filter { id, vport, test });
         self.withdraw_extra_mac(vport, test.mac);
         self.touch();
         Ok(())
@@ -47,7 +41,7 @@ impl NicSwitch {
     /// # Errors
     /// No such filter.
     pub fn clear_filter(&mut self, id: FilterId) -> Result<Filter, SwitchError> {
-        let filter = self.filters.remove(&id).ok_or(SwitchError::FilterNotFound { filter: id })?;
+        let filter = self.filters.remove(id)?;
         self.touch();
         Ok(filter)
     }
@@ -58,7 +52,7 @@ impl NicSwitch {
     /// No such filter or destination; a filter that does not stand on `from`; a second filter for the address on a
     /// nondefault VPort. The filter then still stands where it stood.
     pub fn move_filter(&mut self, id: FilterId, from: VPortId, to: VPortId) -> Result<(), SwitchError> {
-        let filter = self.filter(id).ok_or(SwitchError::FilterNotFound { filter: id })?;
+        let filter = *self.filter(id).ok_or(SwitchError::FilterNotFound { filter: id })?;
         let (on, mac) = (filter.vport, filter.test.mac);
         if on != from {
             return Err(SwitchError::FilterNotOnSource { filter: id, on, from });
@@ -68,7 +62,7 @@ impl NicSwitch {
             self.check_one_filter_for_mac(to, mac)?;
         }
 
-        self.filters.entry(id).and_modify(|filter| filter.vport = to);
+        self.filters.insert(Filter { vport: to, ..filter });
         self.withdraw_extra_mac(to, mac);
         self.touch();
         Ok(())
@@ -77,35 +71,17 @@ impl NicSwitch {
     /// The filter, if it exists.
     #[must_use]
     pub fn filter(&self, id: FilterId) -> Option<&Filter> {
-        self.filters.get(&id)
+        self.filters.get(id)
     }
 
     /// All filters, by ascending id.
     pub fn filters(&self) -> impl Iterator<Item = &Filter> {
-        self.filters.values()
+        self.filters.iter()
     }
 
     /// The filters that stand on a VPort, by ascending id.
     pub fn filters_on(&self, vport: VPortId) -> impl Iterator<Item = &Filter> {
         self.filters().filter(move |filter| filter.vport == vport)
-    }
-
-    fn check_test(&self, test: FilterTest) -> Result<(), SwitchError> {
-        if !test.mac.is_unicast() {
-            return Err(SwitchError::FilterMacNotUnicast { mac: test.mac });
-        }
-        if let VlanTest::Id(vid) = test.vlan {
-            if !self.capabilities.vlan_supported {
-                return Err(SwitchError::VlanNotSupported { vid });
-            }
-            if !(1..=4094).contains(&vid) {
-                return Err(SwitchError::FilterVlanOutOfRange { vid });
-            }
-        }
-        match self.filters().find(|filter| filter.test == test) {
-            Some(existing) => Err(SwitchError::DuplicateFilter { test, existing: existing.id }),
-            None => Ok(()),
-        }
     }
 
     /// On a nondefault VPort the filter of an address says in which VLAN its guest sends, so there can be but one. The
@@ -140,7 +116,7 @@ impl NicSwitch {
         // Guests must not use up what the stack needs: an address for each VPort is kept for its filters.
         let kept = usize::try_from(self.capabilities.max_vports).unwrap_or(usize::MAX);
         check_mac_budget(extra.iter().copied(), self.max_macs().saturating_sub(kept))?;
-        check_mac_budget(self.filters().map(|filter| filter.test.mac).chain(extra), self.max_macs())
+        check_mac_budget(self.filters.macs().chain(extra), self.max_macs())
     }
 
     /// Another VPort that has `mac`, in whatever VLAN.
@@ -161,9 +137,4 @@ impl NicSwitch {
     fn max_macs(&self) -> usize {
         usize::try_from(self.capabilities.max_mac_addresses).unwrap_or(usize::MAX)
     }
-}
-
-fn check_mac_budget(macs: impl Iterator<Item = MacAddr>, max: usize) -> Result<(), SwitchError> {
-    let asked = distinct(macs);
-    if asked > max { Err(SwitchError::NoFreeMac { asked, max }) } else { Ok(()) }
 }

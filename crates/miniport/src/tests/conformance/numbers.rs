@@ -54,7 +54,9 @@ const TABLE: [(&str, u32, &[RequestType], bool); 45] = [
 ];
 
 /// A.1: what NDIS answers from its cache; the rest reaches the miniport or nobody.
-const ANSWERED_BY_NDIS: [(&str, RequestType); 16] = [
+const ANSWERED_BY_NDIS: [(&str, RequestType); 18] = [
+    ("OID_RECEIVE_FILTER_ENUM_QUEUES", Query),
+    ("OID_RECEIVE_FILTER_QUEUE_PARAMETERS", Method),
     ("OID_RECEIVE_FILTER_HARDWARE_CAPABILITIES", Query),
     ("OID_RECEIVE_FILTER_GLOBAL_PARAMETERS", Query),
     ("OID_RECEIVE_FILTER_ENUM_FILTERS", Method),
@@ -74,7 +76,11 @@ const ANSWERED_BY_NDIS: [(&str, RequestType); 16] = [
 ];
 
 /// A.1: what reaches the PF miniport.
-const ANSWERED_BY_THE_MINIPORT: [(&str, RequestType); 16] = [
+const ANSWERED_BY_THE_MINIPORT: [(&str, RequestType); 20] = [
+    ("OID_RECEIVE_FILTER_ALLOCATE_QUEUE", Method),
+    ("OID_RECEIVE_FILTER_FREE_QUEUE", Set),
+    ("OID_RECEIVE_FILTER_QUEUE_PARAMETERS", Set),
+    ("OID_RECEIVE_FILTER_QUEUE_ALLOCATION_COMPLETE", Method),
     ("OID_RECEIVE_FILTER_SET_FILTER", Method),
     ("OID_RECEIVE_FILTER_CLEAR_FILTER", Set),
     ("OID_RECEIVE_FILTER_MOVE_FILTER", Set),

@@ -92,8 +92,11 @@ fn filters(rules: &mut Rules) {
         assert_eq!(
             bench.done(OidRequest::ReceiveFilterCurrentCapabilities),
             Payload::ReceiveFilter(crate::ReceiveFilterCapabilities {
+                vmq_filters_enabled: true,
+                vm_queues_enabled: false,
                 vlan: false,
-                max_mac_header_filters: 24
+                max_mac_header_filters: 24,
+                num_queues: 0,
             })
         );
     });

@@ -11,36 +11,36 @@ use crate::{AdapterConfig, NdisStatus, OidRequest, Payload, RawRequest, RequestT
 
 const DEFAULT: VPortId = VPortId::DEFAULT;
 
-fn output(bench: &mut Bench, request: impl Into<crate::Request>) -> Vec<u8> {
+pub(super) fn output(bench: &mut Bench, request: impl Into<crate::Request>) -> Vec<u8> {
     match bench.done(request) {
         Payload::Raw(bytes) => bytes,
         other => panic!("{other:?}"),
     }
 }
 
-fn u16_at(bytes: &[u8], offset: usize) -> u16 {
+pub(super) fn u16_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_le_bytes(bytes[offset..offset + 2].try_into().unwrap())
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(bytes[offset..offset + 4].try_into().unwrap())
 }
 
-fn name_at(bytes: &[u8], offset: usize) -> String {
+pub(super) fn name_at(bytes: &[u8], offset: usize) -> String {
     let length = usize::from(u16_at(bytes, offset));
     let units: Vec<_> = (0..length / 2).map(|unit| u16_at(bytes, offset + 2 + 2 * unit)).collect();
     String::from_utf16(&units).unwrap()
 }
 
 /// The elements of an answer whose array is described at `offset`.
-fn elements(bytes: &[u8], offset: usize) -> Vec<&[u8]> {
+pub(super) fn elements(bytes: &[u8], offset: usize) -> Vec<&[u8]> {
     let [first, count, size] = [0, 4, 8].map(|at| usize::try_from(u32_at(bytes, offset + at)).unwrap());
     assert_eq!(first % 8, 0);
     assert_eq!(bytes.len(), first + count * size);
     bytes[first..].chunks_exact(size).collect()
 }
 
-fn put(request: &OidRequest, offset: usize, value: &[u8]) -> RawRequest {
+pub(super) fn put(request: &OidRequest, offset: usize, value: &[u8]) -> RawRequest {
     let mut raw = raw(request);
     raw.input[offset..offset + value.len()].copy_from_slice(value);
     raw

@@ -377,3 +377,23 @@ fn a_nondefault_vport_of_the_pf_is_reached_by_its_filters_only() {
     assert_eq!(lab.receivers(broadcast(WIRE, 100).in_vlan(5)), Ok(vec![to(0)]));
     assert_eq!(lab.decide(frame(on(4), 1, 100)), Err(DropReason::SourceMacSpoofed));
 }
+
+/// Who sends: the wire, a VF, the default VPort. What: a match, broadcast, multicast, what nothing matches. The VPort has
+/// been granted everything that a VF may be granted.
+#[test]
+fn c9_a_nondefault_vport_of_the_pf_in_the_role_of_a_vm_queue() {
+    let mut lab = three_vfs();
+    lab.pf_vport(4, &[test(4, VlanTest::UntaggedOrZero)]);
+    lab.activate(4);
+    lab.secure(4, |security| (security.trusted, security.accept_bum) = (true, true));
+    lab.receive(4, |mode| (mode.promiscuous, mode.all_multicast, mode.broadcast) = (true, true, true));
+    for (from, source) in [(WIRE, 100), (on(1), 1), (on(0), 100)] {
+        assert_eq!(lab.receivers(frame(from, source, 4)), Ok(vec![to(4)]), "{from:?}");
+        for flooded in [broadcast(from, source), group(from, source, multicast(1)), frame(from, source, 101)]
+        {
+            let receivers = lab.receivers(flooded).unwrap();
+            assert!(!receivers.contains(&to(4)), "{flooded:?}: {receivers:?}");
+            assert_eq!(receivers.contains(&to(0)), from != on(0), "{flooded:?}: {receivers:?}");
+        }
+    }
+}
