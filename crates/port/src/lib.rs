@@ -27,12 +27,14 @@ mod reason;
 mod request;
 #[cfg(test)]
 mod testing;
+mod whole;
 
 pub use burst::{BURST, Burst, Spec};
 pub use frame::{Checksum, Frame, FrameMeta, HEADER_MAX, Segmentation};
 pub use piece::{Piece, Pieces};
 pub use reason::{Malformed, Refusal};
 pub use request::{GuestReply, GuestRequest, Reception};
+pub use whole::{PartialChecksum, Whole};
 
 use ethernet::VlanTag;
 

@@ -177,6 +177,21 @@ fn whole_frame_finish(frame: &Frame<'_>) -> Finish {
     }
 }
 
+impl<'a> Piece<'a> {
+    /// `frame` with these headers and nothing filled in.
+    pub(crate) fn as_it_is(frame: &'a Frame<'a>, header: &'a [u8]) -> Self {
+        let slot = frame.slot;
+        Self {
+            header,
+            gather: frame.gather,
+            slices: slot.slices.clone(),
+            body_start: slot.body_start,
+            body_len: slot.body_len,
+            finish: Finish::Nothing,
+        }
+    }
+}
+
 impl Piece<'_> {
     /// Length in bytes.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use ethernet::{ETHERNET_HEADER_LEN, VLAN_TAG_LEN, VlanTag};
 use guest_memory::MemoryView;
-use port::{Frame, Pieces, Put, Refusal};
+use port::{Frame, HEADER_MAX, Pieces, Put, Refusal, Segmentation, Whole};
 
 use crate::link::LinkCell;
 use crate::offload;
@@ -28,9 +28,6 @@ pub(crate) trait Outlet {
 
     /// Sends what was written to the place reserved last.
     fn send(&mut self, span: Span) -> Result<(), Unsent>;
-
-    /// Place of [`offload::SPARE`] bytes that nothing else uses.
-    fn spare(&self) -> u64;
 }
 
 /// Puts `frame` from piece number `from` on, uncut if the kernel can cut it.
@@ -44,6 +41,20 @@ pub(crate) fn put(
     if !link.is_running() {
         return Put::Refused(Refusal::NotReady);
     }
+    let view = outlet.view();
+    let mut scratch = [0; HEADER_MAX + VLAN_TAG_LEN];
+    if from == 0
+        && offload::passes_whole(frame)
+        && frame.meta().gso.map_or(frame.len(), |cut| segment(&cut)).min(frame.len())
+            <= longest(frame, link.mtu())
+        && let Some(whole) = Whole::new(frame, tag, &mut scratch)
+    {
+        let Some(at) = outlet.reserve(VNET_HEADER + whole.piece().len()) else {
+            return Put::Full { next: 0 };
+        };
+        let written = offload::write_whole(&view, at, &whole);
+        return send(outlet, at, written, 0).unwrap_or(Put::Done);
+    }
     let pieces = match Pieces::new(frame) {
         Ok(pieces) => pieces,
         Err(refusal) => return Put::Refused(refusal),
@@ -51,32 +62,34 @@ pub(crate) fn put(
     if pieces.longest() > longest(frame, link.mtu()) {
         return Put::Refused(Refusal::TooLong);
     }
-    let view = outlet.view();
-    let extra = VNET_HEADER + VLAN_TAG_LEN;
-    let whole = offload::passes_whole(frame);
-    let (count, length) = match whole {
-        Some(_) => (1, frame.len() + extra),
-        None => (pieces.count(), pieces.longest() + extra),
-    };
-    let spare = outlet.spare();
-    for index in from..count {
-        // Padding may make a segment longer than the longest without it.
-        let Some(at) = outlet.reserve(length.max(offload::SPARE)) else { return Put::Full { next: index } };
-        let written = match whole {
-            Some(cut) => offload::write_super_frame(&view, at, spare, frame, &pieces, cut, tag),
-            None => offload::write_piece(&view, at, frame, &pieces, index, tag),
-        };
-        let sent = written.map_err(Unsent::Refused).and_then(|len| {
-            let at = usize::try_from(at).map_err(|_| Unsent::Refused(Refusal::DmaFault))?;
-            outlet.send(Span { at, len })
-        });
-        match sent {
-            Ok(()) => {}
-            Err(Unsent::Full) => return Put::Full { next: index },
-            Err(Unsent::Refused(refusal)) => return Put::Refused(refusal),
+    // Padding may make a segment longer than the longest without it.
+    let length = (pieces.longest() + VNET_HEADER + VLAN_TAG_LEN).max(HEADER_MAX);
+    for index in from..pieces.count() {
+        let Some(at) = outlet.reserve(length) else { return Put::Full { next: index } };
+        let written = offload::write_piece(&view, at, &pieces, index, tag);
+        if let Some(stopped) = send(outlet, at, written, index) {
+            return stopped;
         }
     }
     Put::Done
+}
+
+/// Sends what was written at `at`; what became of piece number `index` if that did not work.
+fn send(outlet: &mut impl Outlet, at: u64, written: Result<usize, Refusal>, index: u32) -> Option<Put> {
+    let sent = written.map_err(Unsent::Refused).and_then(|len| {
+        let at = usize::try_from(at).map_err(|_| Unsent::Refused(Refusal::DmaFault))?;
+        outlet.send(Span { at, len })
+    });
+    match sent {
+        Ok(()) => None,
+        Err(Unsent::Full) => Some(Put::Full { next: index }),
+        Err(Unsent::Refused(refusal)) => Some(Put::Refused(refusal)),
+    }
+}
+
+/// Bytes of a whole segment.
+fn segment(cut: &Segmentation) -> usize {
+    usize::from(cut.gso.header_len) + usize::from(cut.gso.mss)
 }
 
 /// Longest frame for an MTU: tags in its bytes, behind the one out of band, do not count.

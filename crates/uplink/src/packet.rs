@@ -27,7 +27,6 @@ use rustix::net::sockopt::socket_error;
 use crate::backlog::{Backlog, Received};
 use crate::link::LinkCell;
 use crate::losses::LossCounters;
-use crate::offload::SPARE;
 use crate::outlet::{self, Outlet, Unsent};
 use crate::pool::Pool;
 use crate::syscall::{SEND_BATCH, Span, read_into, send_batch};
@@ -42,7 +41,7 @@ pub(crate) use socket::{open, promiscuous};
 const LONGEST: usize = VNET_HEADER + 65_535 + 64;
 const LINE: usize = 64;
 /// Frames to be sent are collected from here ...
-const SEND_AT: usize = SPARE;
+const SEND_AT: usize = 0;
 /// ... to here: some super-frames, or a batch of common ones.
 const SEND_END: usize = SEND_AT + 256 * 1024;
 /// Frames are received from here to the end of the pool.
@@ -222,10 +221,6 @@ impl Outlet for PacketQueue {
         self.outgoing.push(span);
         self.send_next = (span.at + span.len).next_multiple_of(LINE);
         Ok(())
-    }
-
-    fn spare(&self) -> u64 {
-        0
     }
 }
 

@@ -19,7 +19,6 @@ use port::{Burst, Consumed, Cycles, Frame, HEADER_MAX, Malformed, Port, Put, Ref
 
 use crate::backlog::{Backlog, Received};
 use crate::link::LinkCell;
-use crate::offload::SPARE;
 use crate::outlet::{self, Outlet, Unsent};
 use crate::pool::Pool;
 use crate::syscall::{Span, read_into, write_from};
@@ -31,7 +30,7 @@ pub(crate) use setup::{attach, set_up};
 /// Longest frame that passes a tap, with its vnet header and tags.
 const LONGEST: usize = VNET_HEADER + 65_535 + 64;
 /// Frames are sent from here, one at a time: the kernel has copied it when the call returns.
-const SEND_AT: usize = SPARE;
+const SEND_AT: usize = 0;
 /// Frames are received from here to the end of the pool.
 const RECEIVE_AT: usize = (SEND_AT + LONGEST).next_multiple_of(LINE);
 /// Room for some super-frames, or a burst of common ones.
@@ -133,10 +132,6 @@ impl Outlet for TapQueue {
             // Switched off (EIO), or gone (EBADFD).
             _ => Unsent::Refused(Refusal::NotReady),
         })
-    }
-
-    fn spare(&self) -> u64 {
-        0
     }
 }
 

@@ -2,11 +2,10 @@
 
 mod shape;
 mod target;
-mod whole;
 
 use ethernet::VlanTag;
 use guest_memory::MemoryView;
-use port::{Frame, HEADER_MAX, Pieces, Put, Refusal};
+use port::{Frame, HEADER_MAX, Pieces, Put, Refusal, Whole};
 
 use self::shape::Shape;
 use self::target::{Stop, Target};
@@ -25,7 +24,6 @@ pub(crate) struct RxQueue {
     pub(crate) ring: Virtqueue,
     chain: Box<Chain>,
     scratch: Box<Scratch>,
-    whole: Box<Scratch>,
     /// The last frame found no room: where the driver has to make buffers available.
     starved: Option<Cursor>,
 }
@@ -55,13 +53,7 @@ pub(crate) struct Job<'a> {
 
 impl RxQueue {
     pub(crate) fn new(ring: Virtqueue) -> Self {
-        Self {
-            ring,
-            chain: Box::new(Chain::new()),
-            scratch: Box::new([0; HEADER_MAX + TAG]),
-            whole: Box::new([0; HEADER_MAX + TAG]),
-            starved: None,
-        }
+        Self { ring, chain: Box::new(Chain::new()), scratch: Box::new([0; HEADER_MAX + TAG]), starved: None }
     }
 
     /// Delivers a frame.
@@ -72,20 +64,20 @@ impl RxQueue {
         setting: &Setting,
         job: Job<'_>,
     ) -> Result<Put, RingError> {
-        let pieces = match Pieces::new(job.frame) {
-            Ok(pieces) => pieces,
-            Err(reason) => return Ok(Put::Refused(reason)),
-        };
-        if pieces.longest() > setting.longest + inner_tag(job.frame) {
+        if longest(job.frame) > setting.longest + inner_tag(job.frame) {
             return Ok(Put::Refused(Refusal::TooLong));
         }
         let shape = Shape::of(job.frame, job.tag, setting.offloads);
         if job.from == 0
-            && shape.whole
-            && let Some(put) = self.put_whole(memory, view, setting, job, &pieces, shape.header)?
+            && let Some(header) = shape.whole
+            && let Some(put) = self.put_whole(memory, view, setting, job, header)?
         {
             return Ok(put);
         }
+        let pieces = match Pieces::new(job.frame) {
+            Ok(pieces) => pieces,
+            Err(reason) => return Ok(Put::Refused(reason)),
+        };
         for index in job.from..pieces.count() {
             let piece = pieces.get(index, job.tag, &mut self.scratch);
             let mut target = Target::new();
@@ -112,24 +104,17 @@ impl RxQueue {
         view: &MemoryView,
         setting: &Setting,
         job: Job<'_>,
-        pieces: &Pieces<'_>,
         header: Header,
     ) -> Result<Option<Put>, RingError> {
-        let Some(headers) = whole::headers(job.frame, job.tag, &mut self.whole) else { return Ok(None) };
-        if !whole::fits(job.frame, pieces, &mut self.scratch) {
-            return Ok(None);
-        }
-        let tag = if job.tag.is_some() { TAG } else { 0 };
-        let room = setting.header + tag + job.frame.len();
+        let Some(whole) = Whole::new(job.frame, job.tag, &mut self.scratch) else { return Ok(None) };
+        let room = setting.header + whole.piece().len();
         let mut target = Target::new();
         let reserved = target.reserve(&mut self.ring, &mut self.chain, memory, view, setting, room);
         if let Err(stop) = reserved {
             return self.stop(memory, &target, stop, 0).map(Some);
         }
-        let headers = &self.whole[..headers];
-        let written = target
-            .write_header(header, setting.header)
-            .and_then(|()| whole::write(job.frame, pieces, headers, target.slices(), &mut self.scratch));
+        let written =
+            target.write_header(header, setting.header).and_then(|()| whole.piece().write(target.slices()));
         target.finish(&mut self.ring, memory, written.is_ok());
         if let Err(reason) = written {
             return Ok(Some(Put::Refused(reason)));
@@ -183,6 +168,12 @@ impl RxQueue {
     pub(crate) fn has_new_room(&mut self, memory: &RingMemory<'_>) -> bool {
         self.starved.take_if(|at| self.ring.is_waiting(memory, *at)).is_some()
     }
+}
+
+/// Longest frame that the guest gets of `frame`, in bytes.
+fn longest(frame: &Frame<'_>) -> usize {
+    let cut = frame.meta().gso.map(|cut| usize::from(cut.gso.header_len) + usize::from(cut.gso.mss));
+    cut.map_or(frame.len(), |segment| segment.min(frame.len()))
 }
 
 /// A guest's largest frame allows for a second tag on top.

@@ -2,11 +2,11 @@ use std::os::fd::AsFd;
 
 use ethernet::{Gso, GsoKind, VlanTag};
 use guest_memory::{Access, DmaDomain, Limits, MapRequest};
-use port::{Burst, Checksum, Frame, HEADER_MAX, Pieces, Segmentation, Spec};
+use port::{Burst, Checksum, Frame, HEADER_MAX, Pieces, Segmentation, Spec, Whole};
 use proptest::prelude::*;
 use rustix::fs::MemfdFlags;
 
-use super::{passes_whole, write_piece, write_super_frame};
+use super::{passes_whole, write_piece, write_whole};
 use crate::vnet::{VNET_HEADER, VnetHeader};
 
 const OUT: u64 = 0x10_0000;
@@ -103,9 +103,10 @@ fn round_trip(sample: &Sample, tag: Option<VlanTag>) -> (Vec<Vec<u8>>, Vec<Vec<u
     let expected = pieces(&domain, &frame);
     let plan = Pieces::new(&frame).unwrap();
     let view = domain.view();
-    let length = match passes_whole(&frame) {
-        Some(cut) => write_super_frame(&view, OUT, 0x8_0000, &frame, &plan, cut, tag).unwrap(),
-        None => write_piece(&view, OUT, &frame, &plan, 0, tag).unwrap(),
+    let mut scratch = [0; HEADER_MAX + 4];
+    let length = match Whole::new(&frame, tag, &mut scratch).filter(|_| passes_whole(&frame)) {
+        Some(whole) => write_whole(&view, OUT, &whole).unwrap(),
+        None => write_piece(&view, OUT, &plan, 0, tag).unwrap(),
     };
     let again = taken_up(&domain, length);
     let frame = again.frame(0);
@@ -155,8 +156,7 @@ fn n02_an_unfinished_checksum_elsewhere_is_finished_here() {
         domain.view().write_bytes(0x1000, &sample.bytes).unwrap();
         let burst = in_burst(&domain, 0x1000, sample.bytes.len(), &sample.spec);
         let frame = burst.frame(0);
-        let length =
-            write_piece(&domain.view(), OUT, &frame, &Pieces::new(&frame).unwrap(), 0, None).unwrap();
+        let length = write_piece(&domain.view(), OUT, &Pieces::new(&frame).unwrap(), 0, None).unwrap();
         let again = taken_up(&domain, length);
         assert_eq!(again.frame(0).meta().checksum, Checksum::Unverified, "{start} {offset}");
         assert_eq!(pieces(&domain, &again.frame(0)), pieces(&domain, &frame));
@@ -169,7 +169,8 @@ fn what_the_kernel_cannot_be_told_of_is_not_passed_whole() {
         let domain = memory();
         domain.view().write_bytes(0x1000, &sample.bytes).unwrap();
         let burst = in_burst(&domain, 0x1000, sample.bytes.len(), &sample.spec);
-        passes_whole(&burst.frame(0)).is_some()
+        let frame = burst.frame(0);
+        passes_whole(&frame) && Whole::new(&frame, None, &mut [0; HEADER_MAX + 4]).is_some()
     };
     assert!(whole(&sample(false, false, 0, 1448, 65_495)));
     assert!(!whole(&sample(false, false, 0, 1448, 65_496)), "longer than IP's length field");

@@ -12,10 +12,8 @@ const CWR: u8 = 0x80;
 /// The header for a frame, and whether the frame may be left as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// The guest takes it with its checksum not made and not cut.
-    pub(super) whole: bool,
-    /// Header of the whole frame.
-    pub(super) header: Header,
+    /// Header of the whole frame, if it may be left as it is: nothing is to be done to it, or the guest does it.
+    pub(super) whole: Option<Header>,
     /// Header of each piece, if it is cut and completed instead.
     pub(super) cut_header: Header,
 }
@@ -24,14 +22,19 @@ impl Shape {
     /// For a guest with `offloads` switched on, which gets `tag` in the frame's bytes.
     pub(super) fn of(frame: &Frame<'_>, tag: Option<VlanTag>, offloads: Features) -> Self {
         let shift = if tag.is_some() { 4 } else { 0 };
-        let mut shape = Self { whole: false, header: Header::default(), cut_header: Header::default() };
+        let checksum = frame.meta().checksum;
+        let finished =
+            frame.meta().gso.is_none() && matches!(checksum, Checksum::Unverified | Checksum::Complete);
+        let mut shape = Self { whole: finished.then(Header::default), cut_header: Header::default() };
         if !offloads.contains(Features::GUEST_CSUM) {
             return shape;
         }
-        let checksum = frame.meta().checksum;
         if frame.meta().gso.is_some() || checksum != Checksum::Unverified {
             // What was said to be right is, and what had to be made was made by the device.
             shape.cut_header.flags = DATA_VALID;
+        }
+        if finished {
+            shape.whole = Some(shape.cut_header);
         }
         let partial = |start: u16, offset| Header {
             flags: NEEDS_CSUM,
@@ -43,16 +46,14 @@ impl Shape {
         if let Some(cut) = frame.meta().gso {
             let Some(kind) = takes(frame, cut, offloads) else { return shape };
             let offset = if matches!(cut.gso.kind, GsoKind::TcpV4 | GsoKind::TcpV6) { 16 } else { 6 };
-            shape.whole = true;
-            shape.header = Header {
+            shape.whole = Some(Header {
                 gso_type: kind,
                 header_length: cut.gso.header_len + shift,
                 gso_size: cut.gso.mss,
                 ..partial(cut.l4_offset, offset)
-            };
+            });
         } else if let Checksum::Partial { start, offset } = checksum {
-            shape.whole = true;
-            shape.header = partial(start, offset);
+            shape.whole = Some(partial(start, offset));
         }
         shape
     }
