@@ -30,8 +30,11 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dataplane::{Attachment, Config, Dataplane, Doorbell, Handle, Kick, PollMode, PortCounters};
+use dataplane::{
+    Attachment, Config, Dataplane, Doorbell, Extent, Handle, Kick, Place, PollMode, PortCounters, Snapshot,
+};
 use guest_memory::{Access, MemoryView};
+use nic_switch::VPortId;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use sys::clock;
 use vf82599::registers::{HEAD, TAIL, rx, tx};
@@ -120,7 +123,14 @@ impl Vm {
         let tx = TxRing::enable(&mut guest, 0, MEMORY, RING);
         let mut rx = RxRing::enable(&mut guest, 0, MEMORY + 0x300_0000, RING, 2, 0);
         rx.fill(&guest.domain.view(), &mut guest);
-        Self { guest, kick: handle.kick(vport), tx, rx, done: 0, slot: 0 }
+        Self {
+            guest,
+            kick: handle.kick(Place::VPort(VPortId(u32::try_from(vport).unwrap()))),
+            tx,
+            rx,
+            done: 0,
+            slot: 0,
+        }
     }
 
     /// Posts up to a batch of frames; the doorbell is the register in memory that a guest may have mapped.
@@ -177,8 +187,8 @@ impl Vm {
 }
 
 fn forward(case: &Case) -> Run {
-    let config = Config { cpu: Some(WORKER_CPU), poll: PollMode::Busy, paused: false };
-    let dataplane = Dataplane::start(config, &switch::capabilities(), switch::forwarding(2)).unwrap();
+    let config = Config { cpu: Some(WORKER_CPU), poll: PollMode::Busy, ..Config::default() };
+    let dataplane = Dataplane::start(&config, &switch::capabilities(), switch::snapshot(2)).unwrap();
     let handle = dataplane.handle();
     let (mut one, mut two) = (Vm::new(&handle, 1), Vm::new(&handle, 2));
     let (from, to) = (one.guest.domain.view(), two.guest.domain.view());

@@ -1,4 +1,4 @@
-//! Statistics of a VPort: what it sent, what it received, and why frames were lost.
+//! Statistics of a port: what it sent, what it received, and why frames were lost.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -64,16 +64,19 @@ impl TrafficCounters {
     }
 }
 
-/// The counters of one VPort. "Sent" and "received" are meant from the guest's side.
+/// The counters of one port. "Sent" and "received" are meant from the guest's side.
 #[derive(Debug)]
 pub struct PortCounters {
     pub(crate) sent: TrafficCounters,
     pub(crate) received: TrafficCounters,
     pub(crate) malformed: [Counter; Malformed::ALL.len()],
     pub(crate) dropped: [Counter; DropReason::ALL.len()],
+    pub(crate) dropped_by_switch: [Counter; vswitch::DropReason::ALL.len()],
     pub(crate) refused: [Counter; Refusal::ALL.len()],
     /// Times that a frame waited for room at its receiver.
     pub(crate) held: Counter,
+    /// Frames received from the NIC switch with no stop in the extensible switch.
+    pub(crate) direct: Counter,
 }
 
 impl Default for PortCounters {
@@ -83,13 +86,15 @@ impl Default for PortCounters {
             received: TrafficCounters::default(),
             malformed: std::array::from_fn(|_| Counter::default()),
             dropped: std::array::from_fn(|_| Counter::default()),
+            dropped_by_switch: std::array::from_fn(|_| Counter::default()),
             refused: std::array::from_fn(|_| Counter::default()),
             held: Counter::default(),
+            direct: Counter::default(),
         }
     }
 }
 
-/// The counters of a VPort at one moment.
+/// The counters of a port at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortStatistics {
     /// What the guest sent and the switch took.
@@ -98,6 +103,9 @@ pub struct PortStatistics {
     pub received: Traffic,
     /// Times that the guest's frames waited for room at their receiver.
     pub held: u64,
+    /// Of the frames received, those that came by a VM queue: from the NIC switch with no stop in the extensible
+    /// switch.
+    pub direct: u64,
     /// Frames lost, by the name of the reason; those of which none was lost are left out.
     pub drops: Vec<(&'static str, u64)>,
 }
@@ -108,12 +116,18 @@ impl PortCounters {
     pub fn read(&self) -> PortStatistics {
         let malformed = Malformed::ALL.iter().map(|r| r.as_str()).zip(&self.malformed);
         let dropped = DropReason::ALL.iter().map(|r| r.as_str()).zip(&self.dropped);
+        let by_switch = vswitch::DropReason::ALL.iter().map(|r| r.as_str()).zip(&self.dropped_by_switch);
         let refused = Refusal::ALL.iter().map(|r| r.as_str()).zip(&self.refused);
-        let all = malformed.chain(dropped).chain(refused).map(|(name, counter)| (name, counter.get()));
+        let all = malformed
+            .chain(dropped)
+            .chain(by_switch)
+            .chain(refused)
+            .map(|(name, counter)| (name, counter.get()));
         PortStatistics {
             sent: self.sent.read(),
             received: self.received.read(),
             held: self.held.get(),
+            direct: self.direct.get(),
             drops: all.filter(|(_, n)| *n > 0).collect(),
         }
     }

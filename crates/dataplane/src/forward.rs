@@ -1,23 +1,19 @@
 //! One burst: decide, put, complete.
 
-use nic_switch::{Delivery, DropReason, Egress, Ingress, Source, VPortId};
+use nic_switch::DropReason;
 use port::{Burst, Consumed, Cycles, Frame, Put, Refusal};
+use sys::clock;
 
+use crate::place::Place;
+use crate::route::{Crossing, Lost, Outcome, Target};
 use crate::worker::Worker;
-
-/// Where one frame goes.
-#[derive(Clone, Copy)]
-pub(crate) enum Decision {
-    Drop(DropReason),
-    One(Delivery),
-    /// Several copies.
-    Several(Ingress),
-}
 
 /// What became of one frame.
 enum Fate {
     /// It is done with.
     Done,
+    /// It is done with: no port stands where it was to go.
+    Nowhere,
     /// Its receiver has no room, and it waits: `pieces` of it were delivered.
     Held { pieces: u32 },
 }
@@ -26,17 +22,61 @@ impl Worker {
     /// Forwards the frames of `burst`, which port `from` sent; the number of those that are done with. The first of
     /// them may have waited for room already: `was_held`.
     pub(crate) fn forward(&mut self, from: usize, burst: &Burst, was_held: bool, now: Cycles) -> u64 {
-        let mut consumed = Consumed { frames: burst.len(), pieces: 0 };
+        if self.taps.is_empty() {
+            self.forward_burst::<false>(from, burst, was_held, now)
+        } else {
+            self.forward_burst::<true>(from, burst, was_held, now)
+        }
+    }
+
+    fn forward_burst<const WATCHED: bool>(
+        &mut self,
+        from: usize,
+        burst: &Burst,
+        was_held: bool,
+        now: Cycles,
+    ) -> u64 {
+        let mut consumed = Consumed { frames: 0, pieces: 0 };
         let Some(Some(slot)) = self.slots.get(from) else { return 0 };
         let mut resume = slot.port.resume();
-        self.decide(from, burst);
-        for index in 0..burst.len() {
-            let frame = burst.frame(index);
-            if let Fate::Held { pieces } = self.one(from, index, &frame, std::mem::take(&mut resume), now) {
-                consumed = Consumed { frames: index, pieces };
-                break;
+        while consumed.frames < burst.len() {
+            let first = consumed.frames;
+            let decided = self.decide::<WATCHED>(from, burst, first, now);
+            for index in first..first + decided {
+                let frame = burst.frame(index);
+                match self.one::<WATCHED>(from, index - first, &frame, std::mem::take(&mut resume), now) {
+                    Fate::Done | Fate::Nowhere => consumed.frames += 1,
+                    Fate::Held { pieces } => {
+                        consumed.pieces = pieces;
+                        return self.complete(from, burst, consumed, was_held, now);
+                    }
+                }
             }
         }
+        self.complete(from, burst, consumed, was_held, now)
+    }
+
+    /// Forwards a frame of softiov's own as if port `from` had sent it. It waits for nobody.
+    pub(crate) fn send_as(&mut self, from: usize, frame: &[u8], burst: &mut Burst) {
+        burst.clear();
+        let now = clock::tsc();
+        if burst.insert(frame).is_ok() && self.slots.get(from).is_some_and(Option::is_some) {
+            self.decide::<true>(from, burst, 0, now);
+            if let Fate::Held { .. } = self.one::<true>(from, 0, &burst.frame(0), 0, now) {
+                self.held.remove(from);
+            }
+        }
+        burst.clear();
+    }
+
+    fn complete(
+        &mut self,
+        from: usize,
+        burst: &Burst,
+        consumed: Consumed,
+        was_held: bool,
+        now: Cycles,
+    ) -> u64 {
         let held = self.held.contains(from);
         let Some(Some(slot)) = self.slots.get_mut(from) else { return 0 };
         if held && !(was_held && consumed.frames == 0) {
@@ -46,109 +86,143 @@ impl Worker {
         consumed.frames as u64
     }
 
-    /// Decides all frames of `burst`, by one state of the switch. Before the first of them is put: the stores of a put
-    /// take long, since they go to memory that the guest has in its cache, and decisions in between would wait for
-    /// them.
-    fn decide(&mut self, from: usize, burst: &Burst) {
-        let forwarding = self.forwarding.load();
+    /// Decides frames of `burst`, from number `first` on, all by one state of the switches; the number of those that
+    /// were decided. Before the first of them is put: the stores of a put take long, since they go to memory that the
+    /// guest has in its cache, and decisions in between would wait for them.
+    fn decide<const WATCHED: bool>(
+        &mut self,
+        from: usize,
+        burst: &Burst,
+        first: usize,
+        now: Cycles,
+    ) -> usize {
+        let at = self.snapshot.load();
+        let from = at.extent.place(from);
         self.decisions.clear();
-        for index in 0..burst.len() {
-            let ingress = ingress(from, &burst.frame(index));
-            let decided = forwarding.decide(&ingress, &mut self.deliveries);
-            self.decisions.push(match (decided, &*self.deliveries) {
-                (Err(reason), _) => Decision::Drop(reason),
-                (Ok(()), [delivery]) => Decision::One(*delivery),
-                (Ok(()), _) => Decision::Several(ingress),
-            });
+        self.router.begin();
+        for index in first..burst.len() {
+            if !self.router.has_room() {
+                break;
+            }
+            self.decisions.push(self.router.decide::<WATCHED>(at, from, &burst.frame(index), now));
         }
+        for excluded in self.router.excluded() {
+            if let Some(Some(slot)) = self.slots.get(excluded.place as usize) {
+                slot.counters.dropped_by_switch[excluded.reason.index()].add(1);
+            }
+        }
+        self.decisions.len()
     }
 
-    fn one(&mut self, from: usize, index: usize, frame: &Frame<'_>, resume: u32, now: Cycles) -> Fate {
-        let fate = match self.decisions[index] {
-            Decision::Drop(reason) => {
-                self.drop_sent(from, reason);
+    fn one<const WATCHED: bool>(
+        &mut self,
+        from: usize,
+        number: usize,
+        frame: &Frame<'_>,
+        resume: u32,
+        now: Cycles,
+    ) -> Fate {
+        let decision = self.decisions[number].clone();
+        let fate = match decision.outcome {
+            Outcome::Drop(lost) => {
+                self.drop_sent(from, lost);
+                if WATCHED {
+                    self.show_sent(from, number, frame, None);
+                }
                 return Fate::Done;
             }
-            Decision::One(Delivery { to: Egress::VPort(to), tag }) => {
-                self.deliver_one(from, to.0 as usize, frame, tag, resume, now)
+            Outcome::Deliver(copies) if copies.len() == 1 => {
+                let target = self.router.targets(copies)[0];
+                self.deliver_one::<WATCHED>(from, target, frame, resume, now)
             }
-            Decision::One(Delivery { to: Egress::Physical, .. }) => {
-                self.drop_sent(from, DropReason::NoDestination);
-                Fate::Done
-            }
-            Decision::Several(ingress) => self.deliver_several(from, &ingress, frame),
+            Outcome::Deliver(copies) => self.deliver_several::<WATCHED>(copies, frame),
         };
-        if let (Fate::Done, Some(Some(slot))) = (&fate, self.slots.get(from)) {
+        if let Fate::Held { .. } = fate {
+            return fate;
+        }
+        let lost = matches!(fate, Fate::Nowhere).then_some(Lost::NicSwitch(DropReason::NoDestination));
+        if let Some(lost) = lost {
+            self.drop_sent(from, lost);
+        }
+        if WATCHED {
+            self.show_sent(from, number, frame, lost);
+        }
+        if let Some(Some(slot)) = self.slots.get(from) {
             slot.counters.sent.count(frame);
+            match decision.crossing {
+                Crossing::None => {}
+                Crossing::Up(_) => self.default_vport.received.count(frame),
+                Crossing::Down(_) => self.default_vport.sent.count(frame),
+            }
         }
         fate
     }
 
-    fn deliver_one(
+    fn deliver_one<const WATCHED: bool>(
         &mut self,
         from: usize,
-        to: usize,
+        target: Target,
         frame: &Frame<'_>,
-        tag: Option<ethernet::VlanTag>,
         resume: u32,
         now: Cycles,
     ) -> Fate {
-        match self.put(to, frame, tag, resume) {
-            Some(Put::Full { next }) => self.no_room(from, to, next, now),
-            Some(Put::Done | Put::Refused(_)) => Fate::Done,
-            None => {
-                self.drop_sent(from, DropReason::NoDestination);
-                Fate::Done
+        match self.put::<WATCHED>(target, frame, resume) {
+            Some(Put::Full { next }) => {
+                let fate = self.no_room(from, target.to as usize, next, now);
+                if WATCHED && let Fate::Done = fate {
+                    self.show_refused(target, frame, Refusal::NoBuffers);
+                }
+                fate
             }
+            Some(Put::Done | Put::Refused(_)) => Fate::Done,
+            None => Fate::Nowhere,
         }
     }
 
     /// Copies go to whoever has room: one slow receiver must not hold up a frame for all.
-    fn deliver_several(&mut self, from: usize, ingress: &Ingress, frame: &Frame<'_>) -> Fate {
-        // Decided once more rather than kept: the copies of one frame can be as many as there are VPorts.
-        if let Err(reason) = self.forwarding.load().decide(ingress, &mut self.deliveries) {
-            self.drop_sent(from, reason);
-            return Fate::Done;
-        }
-        let deliveries = std::mem::take(&mut self.deliveries);
+    fn deliver_several<const WATCHED: bool>(
+        &mut self,
+        copies: std::ops::Range<u32>,
+        frame: &Frame<'_>,
+    ) -> Fate {
         let mut reached = false;
-        for delivery in &*deliveries {
-            // There is no physical port yet; its copy goes nowhere.
-            let Egress::VPort(to) = delivery.to else { continue };
-            let to = to.0 as usize;
-            let put = self.put(to, frame, delivery.tag, 0);
+        for copy in copies {
+            let target = self.router.targets(copy..copy + 1)[0];
+            let put = self.put::<WATCHED>(target, frame, 0);
             reached |= put.is_some();
             if let Some(Put::Full { .. }) = put {
-                self.refuse(to, Refusal::NoBuffers);
+                self.refuse(target.to as usize, Refusal::NoBuffers);
+                if WATCHED {
+                    self.show_refused(target, frame, Refusal::NoBuffers);
+                }
             }
         }
-        self.deliveries = deliveries;
-        if !reached {
-            self.drop_sent(from, DropReason::NoDestination);
-        }
-        Fate::Done
+        if reached { Fate::Done } else { Fate::Nowhere }
     }
 
-    /// Puts `frame` into port `to` and counts what became of it, but for a lack of room; `None` if no port is attached
-    /// there.
-    fn put(
-        &mut self,
-        to: usize,
-        frame: &Frame<'_>,
-        tag: Option<ethernet::VlanTag>,
-        from: u32,
-    ) -> Option<Put> {
+    /// Puts `frame` into the port of `target` and counts what became of it, but for a lack of room; `None` if no port
+    /// is attached there.
+    fn put<const WATCHED: bool>(&mut self, target: Target, frame: &Frame<'_>, from: u32) -> Option<Put> {
+        let to = target.to as usize;
         let slot = self.slots.get_mut(to)?.as_mut()?;
-        let put = slot.port.put(frame, tag, from);
+        let put = slot.port.put(frame, target.tag, from);
         match put {
             Put::Done => {
                 slot.counters.received.count(frame);
+                slot.counters.direct.add(u64::from(target.direct));
                 slot.allowance.took();
             }
             Put::Refused(reason) => slot.counters.refused[reason.index()].add(1),
             Put::Full { .. } => {}
         }
         self.touch(to);
+        if WATCHED {
+            match put {
+                Put::Done => self.show_received(target, frame),
+                Put::Refused(reason) => self.show_refused(target, frame, reason),
+                Put::Full { .. } => {}
+            }
+        }
         Some(put)
     }
 
@@ -158,7 +232,9 @@ impl Worker {
             return Fate::Done;
         };
         let allowed = receiver.allowance.may_hold(now);
-        if !allowed || !sender.patience.may_hold(now) {
+        // The wire waits for nobody: those behind it would all wait with the one who has no room.
+        let waits = self.extent.place(from) != Place::Physical;
+        if !waits || !allowed || !sender.patience.may_hold(now) {
             receiver.counters.refused[Refusal::NoBuffers.index()].add(1);
             return Fate::Done;
         }
@@ -168,9 +244,11 @@ impl Worker {
         Fate::Held { pieces }
     }
 
-    fn drop_sent(&self, from: usize, reason: DropReason) {
-        if let Some(Some(slot)) = self.slots.get(from) {
-            slot.counters.dropped[reason.index()].add(1);
+    fn drop_sent(&self, from: usize, lost: Lost) {
+        let Some(Some(slot)) = self.slots.get(from) else { return };
+        match lost {
+            Lost::NicSwitch(reason) => slot.counters.dropped[reason.index()].add(1),
+            Lost::Switch(reason) => slot.counters.dropped_by_switch[reason.index()].add(1),
         }
     }
 
@@ -179,20 +257,4 @@ impl Worker {
             slot.counters.refused[reason.index()].add(1);
         }
     }
-}
-
-/// What of a frame the switch decides on.
-fn ingress(from: usize, frame: &Frame<'_>) -> Ingress {
-    Ingress {
-        from: Source::VPort(vport(from)),
-        destination: frame.destination(),
-        source: frame.source(),
-        tag: frame.meta().tag,
-        ethertype: frame.ethertype(),
-    }
-}
-
-/// A port's number is that of its VPort.
-fn vport(index: usize) -> VPortId {
-    VPortId(u32::try_from(index).unwrap_or(u32::MAX))
 }

@@ -1,20 +1,25 @@
 //! The control side's grip on a worker.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use crossbeam_utils::{Backoff, CachePadded};
-use nic_switch::{Capabilities, Deliveries, Forwarding};
+use nic_switch::{Capabilities, Forwarding};
 use port::Port;
 use rustix::thread::{CpuSet, sched_setaffinity};
+use vswitch::{Learned, Meter};
 
+use crate::capture::{Capture, CaptureSpec, Tap};
 use crate::counters::PortCounters;
+use crate::place::Place;
 use crate::ready::ReadySet;
 use crate::sleeper::Sleeper;
+use crate::snapshot::{Snapshot, Switches};
 use crate::worker::{Config, Shared, Work, Worker};
 
 /// Why a worker could not be started.
@@ -48,30 +53,62 @@ impl std::fmt::Debug for Attachment {
 }
 
 /// How a worker learns that a port has something to be fetched.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doorbell {
     /// Somebody hears of it and calls [`Kick::kick`].
     Kick,
     /// It stands in memory, where the worker looks all the time.
     Memory,
-    /// One of these descriptors becomes readable, which wakes a worker that sleeps; one that is awake looks all the time.
-    Readable(Vec<OwnedFd>),
+    /// A descriptor becomes readable ([`Handle::listen`]), which wakes a worker that sleeps; one that is awake looks all
+    /// the time.
+    Readable,
 }
 
 /// What the worker is told between two rounds.
 pub(crate) enum Command {
-    Attach { index: usize, attachment: Attachment },
-    Detach { index: usize },
+    Attach {
+        index: usize,
+        attachment: Attachment,
+    },
+    /// The port goes to `to`, or is dropped.
+    Detach {
+        index: usize,
+        to: Option<Sender<Box<dyn Port>>>,
+    },
+    SendAs {
+        index: usize,
+        frame: Vec<u8>,
+    },
     StartFetching,
+    Report {
+        switch: usize,
+        reply: Sender<SwitchReport>,
+    },
+    StartCapture(Box<Tap>),
+    /// Those that nobody looks at any more.
+    EndCaptures,
     Stop,
+}
+
+/// What a worker has learned of an extensible switch.
+#[derive(Clone, Debug, Default)]
+pub struct SwitchReport {
+    /// Stations, in no order.
+    pub stations: Vec<Learned>,
+    /// Meters of ACL rules.
+    pub meters: Vec<Meter>,
 }
 
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Attach { index, .. } => write!(f, "attach {index}"),
-            Self::Detach { index } => write!(f, "detach {index}"),
+            Self::Detach { index, .. } => write!(f, "detach {index}"),
+            Self::SendAs { index, .. } => write!(f, "send as {index}"),
             Self::StartFetching => f.write_str("start fetching"),
+            Self::Report { switch, .. } => write!(f, "report {switch}"),
+            Self::StartCapture(_) => f.write_str("start a capture"),
+            Self::EndCaptures => f.write_str("end captures"),
             Self::Stop => f.write_str("stop"),
         }
     }
@@ -132,21 +169,22 @@ pub struct WorkerStatistics {
 }
 
 impl Dataplane {
-    /// Starts a worker for the VPorts of an adapter with `capabilities`.
+    /// Starts a worker for the ports of an adapter with `capabilities`, that decides by `snapshot` until another is
+    /// published.
     ///
     /// # Errors
     /// No thread, or not on the CPU wanted.
     pub fn start(
-        config: Config,
+        config: &Config,
         capabilities: &Capabilities,
-        forwarding: Forwarding,
+        snapshot: Snapshot,
     ) -> Result<Self, StartError> {
-        let ports = capabilities.max_vports as usize;
+        let extent = snapshot.extent;
         let shared = Arc::new(Shared {
-            forwarding: Arc::new(ArcSwap::from_pointee(forwarding)),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             commands: Mutex::default(),
-            ports,
-            ready: ReadySet::new(ports),
+            extent,
+            ready: ReadySet::new(extent.places()),
             sleeper: Sleeper::new()?,
             attention: AtomicBool::new(false),
             obeyed: AtomicU64::new(0),
@@ -154,16 +192,16 @@ impl Dataplane {
             epoch: CachePadded::default(),
             work: CachePadded::new(Work::default()),
         });
-        let worker =
-            Worker::new(Arc::clone(&shared), ports, Deliveries::for_adapter(capabilities), config.paused);
+        let worker = Worker::new(Arc::clone(&shared), config, capabilities);
         let (started, pinned) = std::sync::mpsc::sync_channel(1);
+        let (cpu, poll) = (config.cpu, config.poll);
         let run = move || {
-            let set = config.cpu.map_or(Ok(()), pin);
+            let set = cpu.map_or(Ok(()), pin);
             // Also when it ends by a panic, those who wait for it must not wait for ever.
             let _stopped = Stopped(worker.shared());
             let pinned = set.is_ok();
             if started.send(set).is_ok() && pinned {
-                worker.run(config.poll);
+                worker.run(poll);
             }
         };
         let thread = std::thread::Builder::new().name("worker".into()).spawn(run)?;
@@ -208,30 +246,62 @@ fn pin(cpu: usize) -> Result<(), StartError> {
 }
 
 impl Handle {
-    /// Gives a port to the worker, as that of VPort number `index`. A port that was there before is dropped; so is this
-    /// one if the worker has ended.
-    ///
-    /// # Errors
-    /// One of its doorbells cannot be waited for. Nothing has changed.
+    /// Gives a port to the worker, to stand at `place`. A port that was there before is dropped; so is this one if the
+    /// worker has ended.
     ///
     /// # Panics
-    /// If the adapter has no such VPort.
-    pub fn attach(&self, index: usize, attachment: Attachment) -> io::Result<()> {
-        assert!(index < self.shared.ports, "VPort {index} of {}", self.shared.ports);
-        if let Doorbell::Readable(doorbells) = &attachment.doorbell {
-            for (number, doorbell) in doorbells.iter().enumerate() {
-                self.shared.sleeper.listen(doorbell, index).inspect_err(|_| {
-                    doorbells[..number].iter().for_each(|earlier| self.shared.sleeper.ignore(earlier));
-                })?;
-            }
-        }
+    /// If there is no such place.
+    pub fn attach(&self, place: Place, attachment: Attachment) {
+        let index = self.shared.extent.index(place);
         self.carry_out(Command::Attach { index, attachment });
+    }
+
+    /// Whenever `doorbell` becomes readable, a worker that sleeps looks at the port at `place`. Only the change counts:
+    /// nobody has to read the doorbell.
+    ///
+    /// # Errors
+    /// It is no descriptor that can be waited for, or is listened to already, or the system's bound is reached.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    pub fn listen(&self, place: Place, doorbell: impl AsFd) -> io::Result<()> {
+        self.shared.sleeper.listen(doorbell, self.shared.extent.index(place))?;
+        // It may have been rung before.
+        self.kick(place).kick();
         Ok(())
     }
 
-    /// Takes the port of VPort number `index` away and drops it.
-    pub fn detach(&self, index: usize) {
-        self.carry_out(Command::Detach { index });
+    /// Undoes [`Handle::listen`]. To be called before `doorbell` is closed: a peer that has a duplicate could go on
+    /// ringing.
+    pub fn ignore(&self, doorbell: impl AsFd) {
+        self.shared.sleeper.ignore(doorbell);
+    }
+
+    /// Takes the port at `place` away and drops it.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    pub fn detach(&self, place: Place) {
+        self.carry_out(Command::Detach { index: self.shared.extent.index(place), to: None });
+    }
+
+    /// Takes the port at `place` back, for another worker; `None` if there is none.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    #[must_use]
+    pub fn take(&self, place: Place) -> Option<Box<dyn Port>> {
+        let (to, port) = std::sync::mpsc::channel();
+        self.carry_out(Command::Detach { index: self.shared.extent.index(place), to: Some(to) });
+        port.try_recv().ok()
+    }
+
+    /// Sends `frame` as if the port at `place` had sent it. The rest beyond [`port::HEADER_MAX`] bytes is cut off.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    pub fn send_as(&self, place: Place, frame: Vec<u8>) {
+        self.carry_out(Command::SendAs { index: self.shared.extent.index(place), frame });
     }
 
     /// Ends the pause that the worker was started with.
@@ -239,10 +309,44 @@ impl Handle {
         self.carry_out(Command::StartFetching);
     }
 
-    /// Replaces the forwarding state. Frames that are being handled meanwhile are decided by the old one; wait for
-    /// [`Handle::quiesce`] where that matters.
-    pub fn publish(&self, forwarding: Forwarding) {
-        self.shared.forwarding.store(Arc::new(forwarding));
+    /// Replaces the state of the NIC switch. Frames that are being handled meanwhile are decided by the old one; wait
+    /// for [`Handle::quiesce`] where that matters.
+    pub fn publish_nic_switch(&self, forwarding: Forwarding) {
+        let forwarding = Arc::new(forwarding);
+        self.shared.snapshot.rcu(|old| old.with_nic_switch(Arc::clone(&forwarding)));
+    }
+
+    /// Replaces the state of the extensible switches, likewise.
+    pub fn publish_switches(&self, switches: &Arc<Switches>) {
+        self.shared.snapshot.rcu(|old| old.with_switches(Arc::clone(switches)));
+    }
+
+    /// What the worker has learned of extensible switch number `switch`; nothing if there is none.
+    #[must_use]
+    pub fn report(&self, switch: usize) -> SwitchReport {
+        let (reply, report) = std::sync::mpsc::channel();
+        self.carry_out(Command::Report { switch, reply });
+        report.try_recv().unwrap_or_default()
+    }
+
+    /// Shows frames from now on, until the capture is dropped.
+    ///
+    /// # Panics
+    /// If it names a place that there is not.
+    #[must_use]
+    pub fn capture(&self, spec: &CaptureSpec) -> Capture {
+        let (tap, sink) = Tap::new(spec, self.shared.extent);
+        self.carry_out(Command::StartCapture(Box::new(tap)));
+        Capture::new(sink, self.clone())
+    }
+
+    /// Has the worker forget captures that have ended; does not wait for it.
+    pub(crate) fn end_captures(&self) {
+        self.command(Command::EndCaptures);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.shared.stopped.load(Ordering::SeqCst)
     }
 
     /// Waits until the worker has begun a round after this call (or sleeps): what was taken away before is used by
@@ -252,10 +356,13 @@ impl Handle {
         self.wait(|shared| shared.epoch.is_past(epoch) || shared.sleeper.is_asleep());
     }
 
-    /// A kick for the port of VPort number `index`.
+    /// A kick for the port at `place`.
+    ///
+    /// # Panics
+    /// If there is no such place.
     #[must_use]
-    pub fn kick(&self, index: usize) -> Kick {
-        Kick { shared: Arc::clone(&self.shared), index }
+    pub fn kick(&self, place: Place) -> Kick {
+        Kick { shared: Arc::clone(&self.shared), index: self.shared.extent.index(place) }
     }
 
     /// What the worker did.

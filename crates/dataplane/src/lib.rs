@@ -19,17 +19,24 @@
 //! The crate knows ports and the NIC switch, no device, no protocol, no policy.
 #![forbid(unsafe_code)]
 
+mod capture;
 mod counters;
 mod epoch;
 mod forward;
 mod handle;
 mod hold;
+mod place;
 mod ready;
+mod route;
 mod sleeper;
+mod snapshot;
 mod worker;
 
+pub use capture::{Capture, CaptureCounts, CaptureSpec, Captured, MAX_SNAPLEN, Point, Way};
 pub use counters::{PortCounters, PortStatistics, Traffic, TrafficCounters};
-pub use handle::{Attachment, Dataplane, Doorbell, Handle, Kick, StartError, WorkerStatistics};
+pub use handle::{Attachment, Dataplane, Doorbell, Handle, Kick, StartError, SwitchReport, WorkerStatistics};
+pub use place::{Extent, Place};
+pub use snapshot::{Snapshot, Switches};
 pub use worker::{Config, PollMode};
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The worker with ports in memory, and with two real VFs.
 
+mod capture;
 mod control;
 #[expect(dead_code, unreachable_pub, reason = "the tests of the VF use it too")]
 #[path = "../../vf82599/src/queue/tests/driver.rs"]
@@ -15,7 +16,9 @@ mod vf;
 
 use std::sync::Arc;
 
-use crate::{Attachment, Config, Dataplane, Doorbell, PollMode, PortCounters, PortStatistics};
+use nic_switch::VPortId;
+
+use crate::{Attachment, Config, Dataplane, Doorbell, Place, PollMode, PortCounters, PortStatistics};
 
 /// A worker with test ports on the VPorts 1 to `ROOMS`, with room for so many frames each.
 struct Rig {
@@ -28,8 +31,8 @@ struct Rig {
 impl Rig {
     fn new(poll: PollMode, rooms: &[usize]) -> Self {
         let config = Config { poll, ..Config::default() };
-        let forwarding = switch::forwarding(rooms.len());
-        let dataplane = Dataplane::start(config, &switch::capabilities(), forwarding).unwrap();
+        let snapshot = switch::snapshot(rooms.len());
+        let dataplane = Dataplane::start(&config, &switch::capabilities(), snapshot).unwrap();
         let mut rig =
             Self { dataplane, guests: vec![port::Guest::with_room(0)], counters: vec![Arc::default()] };
         for (vport, room) in (1..).zip(rooms) {
@@ -47,13 +50,13 @@ impl Rig {
     fn attach_with(&self, vport: usize, doorbell: Doorbell) {
         let counters = Arc::clone(&self.counters[vport]);
         let attachment = Attachment { port: self.guests[vport].port(), counters, doorbell };
-        self.dataplane.handle().attach(vport, attachment).unwrap();
+        self.dataplane.handle().attach(place(vport), attachment);
     }
 
     /// Has the guest on VPort `from` send.
     fn send(&self, from: usize, frames: impl IntoIterator<Item = Vec<u8>>) {
         self.guests[from].outbox.lock().unwrap().extend(frames);
-        self.dataplane.handle().kick(from).kick();
+        self.dataplane.handle().kick(place(from)).kick();
     }
 
     /// Frames number `numbers` from one VPort to another.
@@ -70,6 +73,11 @@ impl Rig {
         // The last round publishes its counters before it ends.
         self.dataplane.handle().quiesce();
     }
+}
+
+/// The place of VPort number `vport`.
+fn place(vport: usize) -> Place {
+    Place::VPort(VPortId(u32::try_from(vport).unwrap()))
 }
 
 /// A port that is kicked, and whose counters nobody reads.

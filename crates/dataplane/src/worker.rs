@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use crossbeam_utils::CachePadded;
-use nic_switch::{Deliveries, Forwarding};
+use nic_switch::{Capabilities, Deliveries};
 use port::{BURST, Burst, Cycles, Port};
 use sys::clock;
 
+use crate::capture::Taps;
 use crate::counters::PortCounters;
 use crate::epoch::Epoch;
-use crate::forward::Decision;
 use crate::handle::{Attachment, Command, Commands, Doorbell};
 use crate::hold::Allowance;
+use crate::place::{Extent, Place};
 use crate::ready::{PortSet, ReadySet};
+use crate::route::{Decision, Router};
 use crate::sleeper::Sleeper;
+use crate::snapshot::Snapshot;
 
 /// What a worker does when there is nothing to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +34,7 @@ pub enum PollMode {
 }
 
 /// How a worker runs.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// CPU that it is pinned to.
     pub cpu: Option<usize>,
@@ -40,6 +43,12 @@ pub struct Config {
     /// It starts without fetching from any port, until [`Handle::start_fetching`](crate::Handle::start_fetching): no
     /// frame is lost because its receiver is not attached yet.
     pub paused: bool,
+    /// The extensible switches that there are, by number: seconds after which each forgets a station.
+    pub ageing_seconds: Vec<u32>,
+    /// A random number that guests do not know: nobody can choose addresses that collide in a table.
+    pub seed: u64,
+    /// Counts what passes the default VPort.
+    pub default_vport: Arc<PortCounters>,
 }
 
 /// How long an adaptive worker looks for work before it sleeps, in microseconds.
@@ -50,15 +59,14 @@ const DOORBELL_POLL: Duration = Duration::from_micros(200);
 /// What a worker shares with its handles.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) forwarding: Arc<ArcSwap<Forwarding>>,
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
     /// Commands, in the order given; locked only while `attention` is set.
     pub(crate) commands: Mutex<Commands>,
     /// Commands carried out.
     pub(crate) obeyed: AtomicU64,
     /// The thread has ended.
     pub(crate) stopped: AtomicBool,
-    /// Number of VPorts of the adapter.
-    pub(crate) ports: usize,
+    pub(crate) extent: Extent,
     pub(crate) ready: ReadySet,
     pub(crate) sleeper: Sleeper,
     /// Set when there are commands.
@@ -80,7 +88,6 @@ pub(crate) struct Work {
 pub(crate) struct Slot {
     pub(crate) port: Box<dyn Port>,
     pub(crate) counters: Arc<PortCounters>,
-    doorbell: Doorbell,
     /// The guest was asked to ring.
     rings: bool,
     /// How much longer it may hold senders back when it has no room.
@@ -95,9 +102,15 @@ pub(crate) struct Slot {
 
 /// All that the thread owns.
 pub(crate) struct Worker {
-    pub(crate) forwarding: Cache<Arc<ArcSwap<Forwarding>>, Arc<Forwarding>>,
+    pub(crate) snapshot: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    pub(crate) extent: Extent,
+    /// By the number of the port's place.
     pub(crate) slots: Vec<Option<Slot>>,
-    pub(crate) deliveries: Deliveries,
+    pub(crate) router: Router,
+    /// What passes the default VPort.
+    pub(crate) default_vport: Arc<PortCounters>,
+    /// Who looks on.
+    pub(crate) taps: Taps,
     /// Of the frames of the burst.
     pub(crate) decisions: Vec<Decision>,
     /// Ports to be flushed.
@@ -111,7 +124,7 @@ pub(crate) struct Worker {
     polled: PortSet,
     /// Of those, the ones that cannot wake a worker that sleeps.
     silent: PortSet,
-    /// Ports whose first frame waits for room: looked at in every round.
+    /// Ports whose first frame waits for room, or for bandwidth: looked at in every round.
     pub(crate) held: PortSet,
     /// Ports with an interrupt that moderation holds, and when it is due.
     timers: Vec<(Cycles, usize)>,
@@ -119,19 +132,26 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>, ports: usize, deliveries: Deliveries, paused: bool) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, config: &Config, capabilities: &Capabilities) -> Self {
+        let places = shared.extent.places();
+        let states = config.ageing_seconds.iter().map(|seconds| {
+            vswitch::State::with_ageing(clock::cycles_per_microsecond() * 1_000_000, *seconds, config.seed)
+        });
         Self {
-            forwarding: Cache::new(Arc::clone(&shared.forwarding)),
-            slots: (0..ports).map(|_| None).collect(),
-            deliveries,
+            snapshot: Cache::new(Arc::clone(&shared.snapshot)),
+            extent: shared.extent,
+            slots: (0..places).map(|_| None).collect(),
+            router: Router::new(Deliveries::for_adapter(capabilities), places, states.collect()),
+            default_vport: Arc::clone(&config.default_vport),
+            taps: Taps::default(),
             decisions: Vec::with_capacity(BURST),
-            touched: Vec::with_capacity(ports),
-            due: PortSet::new(ports),
-            paused,
-            polled: PortSet::new(ports),
-            silent: PortSet::new(ports),
-            held: PortSet::new(ports),
-            timers: Vec::with_capacity(ports),
+            touched: Vec::with_capacity(places),
+            due: PortSet::new(places),
+            paused: config.paused,
+            polled: PortSet::new(places),
+            silent: PortSet::new(places),
+            held: PortSet::new(places),
+            timers: Vec::with_capacity(places),
             cycles_per_microsecond: clock::cycles_per_microsecond(),
             shared,
         }
@@ -152,7 +172,7 @@ impl Worker {
         let mut last_work = clock::tsc();
         loop {
             self.shared.epoch.pass();
-            if self.shared.attention.load(Ordering::Acquire) && !self.obey() {
+            if self.shared.attention.load(Ordering::Acquire) && !self.obey(&mut burst) {
                 return;
             }
             let began = clock::tsc();
@@ -172,18 +192,30 @@ impl Worker {
     }
 
     /// Carries out the commands; false to stop.
-    fn obey(&mut self) -> bool {
+    fn obey(&mut self, burst: &mut Burst) -> bool {
         // First the flag, then the commands: one that comes in between sets it again.
         self.shared.attention.store(false, Ordering::SeqCst);
         let commands = self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
         for command in commands {
             match command {
                 Command::Attach { index, attachment } => {
-                    self.detach(index);
+                    drop(self.detach(index));
                     self.attach(index, attachment);
                 }
-                Command::Detach { index } => self.detach(index),
+                Command::Detach { index, to } => {
+                    if let (Some(to), Some(port)) = (to, self.detach(index)) {
+                        // Whoever asked may have given up.
+                        let _ = to.send(port);
+                    }
+                }
+                Command::SendAs { index, frame } => self.send_as(index, &frame, burst),
                 Command::StartFetching => self.paused = false,
+                Command::Report { switch, reply } => {
+                    // Whoever asked may have given up.
+                    let _ = reply.send(self.router.report(switch, clock::tsc()));
+                }
+                Command::StartCapture(tap) => self.taps.add(*tap),
+                Command::EndCaptures => self.taps.sweep(),
                 Command::Stop => return false,
             }
             self.shared.obeyed.fetch_add(1, Ordering::SeqCst);
@@ -195,9 +227,9 @@ impl Worker {
         let full = Allowance::new(self.cycles_per_microsecond, clock::tsc());
         let Some(entry) = self.slots.get_mut(index) else { return };
         let Attachment { port, counters, doorbell } = attachment;
-        match &doorbell {
+        match doorbell {
             Doorbell::Kick => {}
-            Doorbell::Readable(_) => self.polled.insert(index),
+            Doorbell::Readable => self.polled.insert(index),
             Doorbell::Memory => {
                 self.polled.insert(index);
                 self.silent.insert(index);
@@ -206,7 +238,6 @@ impl Worker {
         *entry = Some(Slot {
             port,
             counters,
-            doorbell,
             rings: true,
             allowance: full,
             patience: full,
@@ -217,16 +248,13 @@ impl Worker {
         self.due.insert(index);
     }
 
-    fn detach(&mut self, index: usize) {
-        if let Some(entry) = self.slots.get_mut(index) {
-            if let Some(Slot { doorbell: Doorbell::Readable(descriptors), .. }) = entry.take() {
-                descriptors.iter().for_each(|doorbell| self.shared.sleeper.ignore(doorbell));
-            }
-            self.polled.remove(index);
-            self.silent.remove(index);
-            self.held.remove(index);
-            self.timers.retain(|&(_, i)| i != index);
-        }
+    fn detach(&mut self, index: usize) -> Option<Box<dyn Port>> {
+        let slot = self.slots.get_mut(index)?.take()?;
+        self.polled.remove(index);
+        self.silent.remove(index);
+        self.held.remove(index);
+        self.timers.retain(|&(_, i)| i != index);
+        Some(slot.port)
     }
 
     /// Looks once at every port that is due; the number of frames that were handled.
@@ -258,11 +286,19 @@ impl Worker {
 
     /// Moves one burst of frames that the port sends.
     fn visit(&mut self, index: usize, burst: &mut Burst, now: Cycles) -> u64 {
+        let was_held = self.held.remove(index);
+        if let Place::Nic(nic) = self.extent.place(index)
+            && let Some(until) = self.router.rests_until(self.snapshot.load(), nic, now)
+            && let Some(Some(slot)) = self.slots.get_mut(index)
+        {
+            slot.held_until = Some(until);
+            self.held.insert(index);
+            return 0;
+        }
         self.touch(index);
         let Some(Some(slot)) = self.slots.get_mut(index) else { return 0 };
         slot.port.fetch(burst, now);
         let mut handled = 0;
-        let was_held = self.held.remove(index);
         if !burst.is_empty() {
             if std::mem::take(&mut slot.rings) {
                 slot.port.ask_for_doorbells(false);

@@ -1,8 +1,14 @@
 //! The command line.
 
+mod frames;
+mod network;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::frames::{CaptureArgs, TraceArgs};
+pub(crate) use self::network::{AclArgs, AclCommand, FdbArgs, FdbCommand, PROTOCOLS, PortArgs, PortCommand};
 
 /// SR-IOV networking for virtual machines, on hosts without SR-IOV hardware.
 #[derive(Debug, Parser)]
@@ -48,8 +54,25 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Shows the whole: adapter, VFs, VMs, VPorts, counters, drops by reason.
+    /// Shows the whole: both data paths, the adapter, its switches, the VMs, counters, drops by reason.
     Show,
+    /// Lists the extensible switches; or one, with its ports.
+    Switch {
+        /// Name of the switch.
+        name: Option<String>,
+    },
+    /// Lists the ports of the extensible switches, or sets their policies.
+    Port(PortArgs),
+    /// Lists the stations that the extensible switches know, or sets static ones.
+    Fdb(FdbArgs),
+    /// Lists the rules of an adapter's port ACL with what they have counted, or changes them.
+    Acl(AclArgs),
+    /// Lists the VM queues of an adapter without SR-IOV, as Get-NetAdapterVmqQueue does.
+    Queue,
+    /// Captures frames as pcapng, for `tcpdump -r` or Wireshark.
+    Capture(CaptureArgs),
+    /// Says what would become of a frame, and why. No frame is sent, nothing is counted.
+    Trace(TraceArgs),
     /// Lists the VFs, as Get-NetAdapterSriovVf does.
     Vf,
     /// Lists the VPorts, as Get-NetAdapterVPort does; or one, with its counters.

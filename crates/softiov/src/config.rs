@@ -3,6 +3,7 @@
 //! TOML with a closed set of keys: an unknown key, a wrong type or a value out of range is refused with its line. What
 //! only shows when the whole is looked at (two adapters with one address, say) is refused with the names involved.
 
+mod network;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub(crate) use self::values::{AdapterMac, Name, QueuePairs, Trunk, VfCount, Vlan, Weight};
+pub(crate) use self::network::{
+    HostAdapterConfig, PortConfig, SwitchConfig, SwitchKind, UplinkConfig, XdpMode,
+};
+pub(crate) use self::values::{
+    AdapterMac, Mtu, Name, QueuePairs, SyntheticPairs, Trunk, VfCount, Vlan, Weight, vlan_set,
+};
 
 /// Longest path of a unix socket in bytes (`sockaddr_un`).
 const MAX_SOCKET_PATH: usize = 107;
@@ -41,6 +47,10 @@ pub(crate) struct Config {
     pub(crate) daemon: DaemonConfig,
     #[serde(default)]
     pub(crate) adapter: AdapterConfig,
+    #[serde(default)]
+    pub(crate) uplink: UplinkConfig,
+    #[serde(default, rename = "switch")]
+    pub(crate) switches: Vec<SwitchConfig>,
     #[serde(default, rename = "vm")]
     pub(crate) vms: Vec<VmConfig>,
 }
@@ -80,6 +90,10 @@ pub(crate) enum Poll {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AdapterConfig {
+    /// `*SRIOV`: VFs and VPorts; without it the adapter has VM queues.
+    pub(crate) sriov: bool,
+    /// VM queues of the adapter without SR-IOV, besides the default one.
+    pub(crate) vm_queues: u32,
     /// TotalVFs of the SR-IOV capability.
     pub(crate) total_vfs: VfCount,
     /// NumVFs, the VFs that are enabled; all of them if absent.
@@ -99,6 +113,8 @@ pub(crate) struct AdapterConfig {
 impl Default for AdapterConfig {
     fn default() -> Self {
         Self {
+            sriov: true,
+            vm_queues: 64,
             total_vfs: VfCount(64),
             num_vfs: None,
             pf_vports: 64,
@@ -174,6 +190,33 @@ pub(crate) struct VmAdapterConfig {
     /// The guest may change its address, add further ones, and be promiscuous.
     #[serde(default)]
     pub(crate) trusted: bool,
+    /// The extensible switch that its synthetic adapter is connected to; the first if absent.
+    pub(crate) switch: Option<Name>,
+    /// Claim to a VM queue: 0 none, else the heavier first.
+    #[serde(default)]
+    pub(crate) vmq_weight: Weight,
+    /// Queue pairs of the synthetic adapter.
+    #[serde(default)]
+    pub(crate) queue_pairs: SyntheticPairs,
+    /// MTU that the guest is told of.
+    pub(crate) mtu: Option<Mtu>,
+    /// Who listens at the synthetic adapter's socket.
+    #[serde(default)]
+    pub(crate) vhost_user: VhostUser,
+    /// Policies of its port.
+    #[serde(default)]
+    pub(crate) port: PortConfig,
+}
+
+/// Who makes the socket of a synthetic adapter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum VhostUser {
+    /// softiov does, and the VMM connects.
+    #[default]
+    Server,
+    /// The VMM does (QEMU's `server=on`), and softiov connects, again and again.
+    Client,
 }
 
 impl VmConfig {
@@ -220,8 +263,21 @@ impl Config {
         if self.adapter.pf_vports > 1024 {
             return Err(format!("pf_vports {} is out of range: 0 to 1024", self.adapter.pf_vports));
         }
+        if self.adapter.vm_queues > 1024 {
+            return Err(format!("vm_queues {} is out of range: 0 to 1024", self.adapter.vm_queues));
+        }
+        self.check_switches()?;
         let mut names = BTreeSet::new();
         let mut macs = BTreeMap::new();
+        for host in self.switches.iter().flat_map(|switch| &switch.hosts) {
+            let full = format!("the host adapter {}", host.interface);
+            if let Some(other) = macs.insert(host.address(), full.clone()) {
+                return Err(format!(
+                    "{other} and {full} both have the address {}: addresses must differ",
+                    host.address()
+                ));
+            }
+        }
         for vm in &self.vms {
             if !names.insert(&vm.name) {
                 return Err(format!("two VMs are called {}: names must differ", vm.name));
@@ -243,17 +299,37 @@ impl Config {
                         "{full} has both vlan and trunk: it is an access port or a trunk, not both"
                     ));
                 }
-                let socket = self.socket_path(&vm.name, &name);
-                let length = socket.as_os_str().len();
-                if length > MAX_SOCKET_PATH {
+                if adapter.port.private_vlan.is_some() && (adapter.vlan.is_some() || adapter.trunk.is_some())
+                {
                     return Err(format!(
-                        "the socket path {} has {length} bytes, {MAX_SOCKET_PATH} are possible: choose a shorter runtime_dir",
-                        socket.display()
+                        "{full} has private_vlan besides vlan or trunk: one of them at most"
                     ));
+                }
+                if let (Some(switch), None) = (&adapter.switch, self.switch_of(adapter)) {
+                    let known: Vec<_> = self.switches().iter().map(|switch| switch.name.0.clone()).collect();
+                    return Err(format!(
+                        "{full} is on switch {switch}, which there is not: there are {}",
+                        known.join(", ")
+                    ));
+                }
+                adapter.policy().validate().map_err(|error| format!("{full}: {error}"))?;
+                for socket in [self.socket_path(&vm.name, &name), self.vhost_user_path(&vm.name, &name)] {
+                    let length = socket.as_os_str().len();
+                    if length > MAX_SOCKET_PATH {
+                        return Err(format!(
+                            "the socket path {} has {length} bytes, {MAX_SOCKET_PATH} are possible: choose a shorter runtime_dir",
+                            socket.display()
+                        ));
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// The socket of an adapter's synthetic part.
+    pub(crate) fn vhost_user_path(&self, vm: &Name, adapter: &Name) -> PathBuf {
+        self.daemon.runtime_dir.join(format!("{vm}-{adapter}.net"))
     }
 
     /// Where the VMM finds the VF of an adapter.

@@ -1,7 +1,9 @@
 //! softiov: SR-IOV networking for virtual machines, on hosts without SR-IOV hardware. Daemon and command line.
 #![forbid(unsafe_code)]
 
+mod capture_file;
 mod cli;
+mod commands;
 mod config;
 mod control;
 mod daemon;
@@ -33,6 +35,13 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run { config } => run::run(&config)?,
         Command::Show => render::topology(&client.get("/v1/topology")?, output)?,
+        Command::Switch { name } => commands::switch(&client, name.as_deref(), output)?,
+        Command::Port(args) => commands::port(&client, args, output)?,
+        Command::Fdb(args) => commands::fdb(&client, args, output)?,
+        Command::Acl(args) => commands::acl(&client, args, output)?,
+        Command::Queue => render::queues(&client.get::<TopologyView>("/v1/topology")?.queues, output)?,
+        Command::Capture(args) => commands::capture(&client, &args)?,
+        Command::Trace(args) => commands::trace(&client, args, output)?,
         Command::Vf => render::vfs(&client.get::<TopologyView>("/v1/topology")?.vfs, output)?,
         Command::Vport { id } => {
             let mut vports = client.get::<TopologyView>("/v1/topology")?.vports;

@@ -1,13 +1,26 @@
 //! What the commands print.
 
+mod network;
+mod paths;
+mod table;
+mod trace;
+mod tree;
+
 use std::fmt::Write;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use serde::Serialize;
 
+use self::network::{acl_table, fdb_table, port_table, queue_table, switch_table, switch_text};
+use self::table::table;
+use self::trace::trace_text;
+use self::tree::{counters, topology_text};
 use crate::cli::Output;
-use crate::view::{FilterView, OidView, TextView, TopologyView, TrafficView, VPortView, VfView};
+use crate::view::{
+    AclRuleView, AddressView, FilterView, OidView, PortView, QueueView, SwitchView, TextView, TopologyView,
+    TraceView, VPortView, VfView,
+};
 
 /// Tells why a command failed.
 pub(crate) fn error(error: &anyhow::Error) {
@@ -36,13 +49,56 @@ pub(crate) fn vport(view: &VPortView, output: Output) -> io::Result<()> {
     print(view, output, |vport| {
         let mut text = vport_table(std::slice::from_ref(vport));
         text.push_str(&filter_table(&vport.filters));
-        text.push_str(&counters(vport, ""));
+        for line in counters(vport) {
+            text.push_str(&line);
+            text.push('\n');
+        }
         text
     })
 }
 
 pub(crate) fn filters(view: &[FilterView], output: Output) -> io::Result<()> {
     print(view, output, filter_table)
+}
+
+pub(crate) fn switches(view: &[SwitchView], output: Output) -> io::Result<()> {
+    print(view, output, switch_table)
+}
+
+pub(crate) fn switch(view: &SwitchView, output: Output) -> io::Result<()> {
+    print(view, output, switch_text)
+}
+
+/// Ports, each with the name of its switch.
+pub(crate) fn ports(view: &[(&str, &PortView)], output: Output) -> io::Result<()> {
+    print(view, output, port_table)
+}
+
+pub(crate) fn fdb(view: &[AddressView], output: Output) -> io::Result<()> {
+    print(view, output, fdb_table)
+}
+
+pub(crate) fn acl(view: &[AclRuleView], output: Output) -> io::Result<()> {
+    print(view, output, acl_table)
+}
+
+pub(crate) fn queues(view: &[QueueView], output: Output) -> io::Result<()> {
+    print(view, output, queue_table)
+}
+
+pub(crate) fn trace(view: &TraceView, output: Output) -> io::Result<()> {
+    print(view, output, trace_text)
+}
+
+/// What a change brought with it besides, a line each.
+pub(crate) fn consequences(view: &[String], output: Output) -> io::Result<()> {
+    print(view, output, |lines| lines.iter().fold("done".to_owned(), |text, line| text + "\n" + line))
+}
+
+/// A remark beside the output of a command, which may be data.
+pub(crate) fn remark(text: &str) {
+    // Without a standard error there is nobody to tell.
+    let _ = write_line(io::stderr(), format_args!("softiov: {text}"));
 }
 
 pub(crate) fn text(view: &TextView, output: Output) -> io::Result<()> {
@@ -102,98 +158,6 @@ fn write_line(mut to: impl io::Write, line: std::fmt::Arguments<'_>) -> io::Resu
     }
 }
 
-fn topology_text(view: &TopologyView) -> String {
-    let mut text = String::new();
-    let adapter = &view.adapter;
-    let up = if adapter.link_up { "up" } else { "down" };
-    let _ = writeln!(
-        text,
-        "adapter {}  mode {}  link {up}  switch {:?}",
-        adapter.pf, adapter.mode, adapter.switch_name
-    );
-    let _ = writeln!(
-        text,
-        "├─ VFs     {} of {} allocated, {} in hardware",
-        adapter.num_allocated_vfs, adapter.num_vfs, adapter.total_vfs
-    );
-    let _ = writeln!(text, "├─ VPorts  {} active of {}", adapter.num_active_vports, adapter.num_vports);
-    let worker = &view.worker;
-    let per_frame = worker.busy_cycles.checked_div(worker.frames).unwrap_or(0);
-    let _ = writeln!(
-        text,
-        "├─ worker  {} frames in {} bursts, {per_frame} cycles a frame, slept {} times",
-        worker.frames, worker.bursts, worker.sleeps
-    );
-    if view.vms.is_empty() {
-        text.push_str("└─ no VMs\n");
-    }
-    for (n, vm) in view.vms.iter().enumerate() {
-        let last_vm = n + 1 == view.vms.len();
-        let (branch, stem) = if last_vm { ("└─", "   ") } else { ("├─", "│  ") };
-        let _ = writeln!(text, "{branch} VM {}", vm.name);
-        for (m, adapter) in vm.adapters.iter().enumerate() {
-            let (branch, inner) =
-                if m + 1 == vm.adapters.len() { ("└─", "   ") } else { ("├─", "│  ") };
-            let _ = writeln!(
-                text,
-                "{stem}{branch} {}  {}  {}  weight {}",
-                adapter.name, adapter.mac, adapter.vlan, adapter.iov_weight
-            );
-            let stem = format!("{stem}{inner}");
-            match (adapter.vf, &adapter.no_vf) {
-                (Some(vf), _) => text.push_str(&vf_branch(view, vf, &stem)),
-                (None, Some(reason)) => {
-                    let _ = writeln!(text, "{stem}no VF: {reason}");
-                }
-                (None, None) => {}
-            }
-        }
-    }
-    text
-}
-
-fn vf_branch(view: &TopologyView, vf: u16, stem: &str) -> String {
-    let mut text = String::new();
-    let Some(vf) = view.vfs.iter().find(|v| v.function_id == vf) else { return text };
-    let state = match &vf.device {
-        Some(device) if device.driver_ready => "guest driver up",
-        Some(device) if device.connected => "plugged",
-        _ => "not plugged",
-    };
-    let vport = vf.vport_id.map_or_else(|| "no VPort".to_owned(), |id| format!("VPort {id}"));
-    let _ =
-        writeln!(text, "{stem}VF {}  {}  {}  {vport}  {state}", vf.function_id, vf.requester_id, vf.model);
-    if let Some(device) = &vf.device {
-        let _ = writeln!(text, "{stem}  socket {}", device.socket.display());
-        for (reason, count) in &device.rejections {
-            let _ = writeln!(text, "{stem}  refused {reason} {count}");
-        }
-    }
-    if let Some(vport) = view.vports.iter().find(|v| Some(v.vport_id) == vf.vport_id) {
-        text.push_str(&counters(vport, &format!("{stem}  ")));
-    }
-    text
-}
-
-fn counters(vport: &VPortView, stem: &str) -> String {
-    let mut text = String::new();
-    for (name, TrafficView { frames, octets, multicast, broadcast }) in
-        [("sent    ", vport.sent), ("received", vport.received)]
-    {
-        let _ = writeln!(
-            text,
-            "{stem}{name} {frames} frames, {octets} bytes ({multicast} multicast, {broadcast} broadcast)"
-        );
-    }
-    if vport.held > 0 {
-        let _ = writeln!(text, "{stem}held back {} times by a full receiver", vport.held);
-    }
-    for (reason, count) in &vport.drops {
-        let _ = writeln!(text, "{stem}dropped {reason} {count}");
-    }
-    text
-}
-
 fn vf_table(vfs: &[VfView]) -> String {
     let header =
         ["FunctionID", "RequesterID", "VmFriendlyName", "NicName", "CurrentMacAddress", "VPortID", "State"];
@@ -251,21 +215,6 @@ fn filter_table(filters: &[FilterView]) -> String {
         ]
     });
     table(&header, rows)
-}
-
-/// Columns as wide as their widest cell.
-fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let head: Vec<String> = header.iter().map(|&cell| cell.to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
-    }
-    text
 }
 
 #[cfg(test)]

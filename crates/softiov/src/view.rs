@@ -1,10 +1,21 @@
 //! What `softiov show` and its sisters show: plain data, the same for the daemon that gathers it, the JSON that
 //! travels, and the text that a person reads.
 
+mod capture;
+mod switch;
+mod trace;
+
 use std::path::PathBuf;
 
 use ethernet::MacAddr;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::capture::{CaptureDirection, CapturePoint, CaptureRequest, Stage};
+pub(crate) use self::switch::{
+    AclRuleView, AddressChange, AddressView, CountersView, HostAdapterView, LinkView, PathView, PolicyChange,
+    PortView, QueueView, SwitchView, SyntheticView, UplinkView,
+};
+pub(crate) use self::trace::{DeliveryView, FrameContent, FrameRequest, LossView, StageView, TraceView};
 
 /// Everything: the adapter and the VMs on it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -14,6 +25,12 @@ pub(crate) struct TopologyView {
     pub(crate) vfs: Vec<VfView>,
     pub(crate) vports: Vec<VPortView>,
     pub(crate) vms: Vec<VmView>,
+    pub(crate) uplink: UplinkView,
+    /// What passes the default VPort, seen from the PF's side.
+    pub(crate) default_vport: CountersView,
+    pub(crate) queues: Vec<QueueView>,
+    pub(crate) switches: Vec<SwitchView>,
+    pub(crate) hosts: Vec<HostAdapterView>,
 }
 
 /// The adapter, in the words of `Get-NetAdapterSriov`.
@@ -66,6 +83,25 @@ pub(crate) struct VfDeviceView {
     /// Guest memory that the VF can reach.
     pub(crate) mapped_bytes: u64,
     /// What the guest or its VMM asked in vain, by reason.
+    pub(crate) rejections: Vec<(String, u64)>,
+}
+
+/// The device of a synthetic adapter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SyntheticDeviceView {
+    pub(crate) socket: PathBuf,
+    pub(crate) connected: bool,
+    /// A receive and a transmit ring are in use.
+    pub(crate) driver_ready: bool,
+    /// Guest memory that the adapter can reach.
+    pub(crate) mapped_bytes: u64,
+    /// Features that the driver uses, as virtio numbers them.
+    pub(crate) features: u64,
+    /// Rings in use.
+    pub(crate) rings: usize,
+    /// Rings whose content made no sense, and what was wrong.
+    pub(crate) broken_rings: Vec<(usize, String)>,
+    /// What the front end asked in vain, by reason.
     pub(crate) rejections: Vec<(String, u64)>,
 }
 
@@ -123,6 +159,10 @@ pub(crate) struct VmAdapterView {
     pub(crate) socket: Option<PathBuf>,
     /// Why it has no VF.
     pub(crate) no_vf: Option<String>,
+    /// Why it has no VM queue either.
+    pub(crate) no_queue: Option<String>,
+    pub(crate) path: PathView,
+    pub(crate) synthetic: SyntheticView,
 }
 
 /// The answer to an OID request of an operator.

@@ -52,7 +52,7 @@ pub(crate) type Dropped = [u64; Malformed::ALL.len()];
 
 impl TxQueue {
     pub(crate) fn new(ring: Virtqueue) -> Self {
-        let chain = Box::new(Chain::new());
+        let chain = Box::new(Chain::to_transmit());
         Self { ring, chain, taken: ArrayVec::new(), frames: ArrayVec::new() }
     }
 

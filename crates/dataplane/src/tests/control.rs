@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::port::{Guest, wait};
-use super::{Rig, attachment, switch};
-use crate::{Config, Dataplane, PollMode, StartError};
+use super::{Rig, attachment, place, switch};
+use crate::{Attachment, Config, Dataplane, Doorbell, PollMode, StartError};
 
 /// Keeps the guest on VPort 1 sending to VPort 2 while `work` runs; the number of frames sent.
 fn under_traffic(rig: &Rig, work: impl FnOnce()) -> u32 {
@@ -55,7 +55,7 @@ fn l08_ports_come_and_go_under_traffic() {
     let handle = rig.dataplane.handle();
     let sent = under_traffic(&rig, || {
         for _ in 0..300 {
-            handle.detach(2);
+            handle.detach(place(2));
             assert!(rig.guests[2].dropped.swap(false, Ordering::SeqCst), "dropped when detach returns");
             rig.guests[2].forbidden.store(true, Ordering::SeqCst);
             std::thread::yield_now();
@@ -74,7 +74,7 @@ fn l08_ports_come_and_go_under_traffic() {
 fn attaching_in_place_of_a_port_drops_it() {
     let rig = Rig::new(PollMode::Adaptive, &[0, 10]);
     let second = Guest::with_room(10);
-    rig.dataplane.handle().attach(2, attachment(&second)).unwrap();
+    rig.dataplane.handle().attach(place(2), attachment(&second));
     assert!(rig.guests[2].dropped.load(Ordering::SeqCst));
     rig.send(1, Rig::frames(1, 2, 0..3));
     rig.wait_sent(1);
@@ -87,9 +87,9 @@ fn s11_each_frame_is_decided_by_one_state_of_the_switch() {
     let handle = rig.dataplane.handle();
     let sent = under_traffic(&rig, || {
         for n in 0..500 {
-            handle.publish(switch::forwarding(1 + n % 2));
+            handle.publish_nic_switch(switch::forwarding(1 + n % 2));
         }
-        handle.publish(switch::forwarding(2));
+        handle.publish_nic_switch(switch::forwarding(2));
         handle.quiesce();
         rig.guests[2].inbox.lock().unwrap().clear();
     });
@@ -105,12 +105,12 @@ fn l09_a_worker_that_panicked_hangs_nobody() {
     let rig = Rig::new(PollMode::Interrupt, &[0, 10]);
     let handle = rig.dataplane.handle();
     rig.guests[1].panics.store(true, Ordering::SeqCst);
-    handle.kick(1).kick();
-    handle.detach(2);
+    handle.kick(place(1)).kick();
+    handle.detach(place(2));
     handle.quiesce();
     wait("the ports to be dropped", || rig.guests[1].dropped.load(Ordering::SeqCst));
     let late = Guest::with_room(1);
-    handle.attach(3, attachment(&late)).unwrap();
+    handle.attach(place(3), attachment(&late));
     assert!(late.dropped.load(Ordering::SeqCst), "nobody would drop it later");
     handle.quiesce();
     drop(rig);
@@ -118,16 +118,40 @@ fn l09_a_worker_that_panicked_hangs_nobody() {
 }
 
 #[test]
+fn a_port_that_is_taken_goes_on_at_another_worker() {
+    let (one, two) = (Rig::new(PollMode::Adaptive, &[0, 10]), Rig::new(PollMode::Adaptive, &[0, 10]));
+    let port = one.dataplane.handle().take(place(1)).unwrap();
+    assert!(!one.guests[1].dropped.load(Ordering::SeqCst));
+    assert!(one.dataplane.handle().take(place(1)).is_none());
+    let attachment = Attachment { port, counters: Arc::default(), doorbell: Doorbell::Kick };
+    two.dataplane.handle().attach(place(1), attachment);
+    one.guests[1].outbox.lock().unwrap().extend(Rig::frames(1, 2, 0..3));
+    two.dataplane.handle().kick(place(1)).kick();
+    wait("the frames to arrive", || two.guests[2].received().len() == 3);
+}
+
+#[test]
+fn a_frame_is_sent_in_a_ports_name() {
+    let rig = Rig::new(PollMode::Adaptive, &[0, 10, 10]);
+    let frame = Rig::frames(1, 2, 7..8).remove(0);
+    rig.dataplane.handle().send_as(place(1), frame.clone());
+    rig.dataplane.handle().send_as(place(1), vec![1; 13]);
+    rig.dataplane.handle().send_as(place(5), frame.clone());
+    assert_eq!((rig.guests[2].received(), rig.guests[3].received()), (vec![frame], vec![]));
+    assert_eq!(rig.statistics(1).sent.frames, 1);
+}
+
+#[test]
 fn a_paused_worker_fetches_only_when_all_ports_are_there() {
     let config = Config { paused: true, ..Config::default() };
-    let dataplane = Dataplane::start(config, &switch::capabilities(), switch::forwarding(2)).unwrap();
+    let dataplane = Dataplane::start(&config, &switch::capabilities(), switch::snapshot(2)).unwrap();
     let handle = dataplane.handle();
     let (sender, receiver) = (Guest::with_room(0), Guest::with_room(10));
     sender.outbox.lock().unwrap().extend(Rig::frames(1, 2, 0..3));
-    handle.attach(1, attachment(&sender)).unwrap();
-    handle.kick(1).kick();
+    handle.attach(place(1), attachment(&sender));
+    handle.kick(place(1)).kick();
     handle.quiesce();
-    handle.attach(2, attachment(&receiver)).unwrap();
+    handle.attach(place(2), attachment(&receiver));
     assert_eq!(sender.outbox.lock().unwrap().len(), 3);
     handle.start_fetching();
     wait("the frames to arrive", || receiver.received().len() == 3);
@@ -139,24 +163,24 @@ fn a_dropped_data_plane_drops_its_ports() {
     let (guest, handle) = (Arc::clone(&rig.guests[1]), rig.dataplane.handle());
     drop(rig);
     assert!(guest.dropped.load(Ordering::SeqCst));
-    handle.kick(1).kick();
-    handle.detach(1);
+    handle.kick(place(1)).kick();
+    handle.detach(place(1));
 }
 
 #[test]
 fn a_cpu_that_is_not_there_is_refused() {
     for cpu in [1023, 1024, usize::MAX] {
-        let config = Config { cpu: Some(cpu), poll: PollMode::Interrupt, paused: false };
-        let started = Dataplane::start(config, &switch::capabilities(), switch::forwarding(1));
+        let config = Config { cpu: Some(cpu), poll: PollMode::Interrupt, ..Config::default() };
+        let started = Dataplane::start(&config, &switch::capabilities(), switch::snapshot(1));
         assert!(matches!(started, Err(StartError::Cpu { cpu: named }) if named == cpu));
     }
-    let config = Config { cpu: Some(0), poll: PollMode::Interrupt, paused: false };
-    assert!(Dataplane::start(config, &switch::capabilities(), switch::forwarding(1)).is_ok());
+    let config = Config { cpu: Some(0), poll: PollMode::Interrupt, ..Config::default() };
+    assert!(Dataplane::start(&config, &switch::capabilities(), switch::snapshot(1)).is_ok());
 }
 
 #[test]
 #[should_panic(expected = "VPort 16 of 16")]
 fn a_vport_that_the_adapter_does_not_have_cannot_be_attached() {
     let rig = Rig::new(PollMode::Interrupt, &[]);
-    let _ = rig.dataplane.handle().attach(16, attachment(&Guest::with_room(0)));
+    rig.dataplane.handle().attach(place(16), attachment(&Guest::with_room(0)));
 }

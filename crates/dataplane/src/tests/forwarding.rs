@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use ethernet::MacAddr;
 
 use super::port::{frame, wait};
-use super::{Rig, switch};
+use super::{Rig, place, switch};
 use crate::{PollMode, Traffic};
 
 #[test]
@@ -72,7 +72,7 @@ fn a_full_receiver_holds_its_sender_and_gets_each_frame_once_in_order() {
     for taken in (0..500).step_by(20) {
         wait("the sender to be held", || rig.statistics(1).held > 0);
         rig.guests[2].room.store(20, Ordering::SeqCst);
-        rig.dataplane.handle().kick(2).kick();
+        rig.dataplane.handle().kick(place(2)).kick();
         wait("the receiver to be filled", || rig.guests[2].received().len() >= taken + 20 || lost());
     }
     rig.wait_sent(1);
@@ -108,7 +108,7 @@ fn q03_many_receivers_without_buffers_cost_a_sender_no_more_than_one() {
 #[test]
 fn a_vport_without_a_port_is_no_destination() {
     let rig = Rig::new(PollMode::Adaptive, &[100, 100]);
-    rig.dataplane.handle().detach(2);
+    rig.dataplane.handle().detach(place(2));
     rig.send(1, Rig::frames(1, 2, 0..5));
     rig.send(1, [frame(switch::mac(1), MacAddr::BROADCAST, 0)]);
     rig.wait_sent(1);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use guest_memory::DmaDomain;
+use nic_switch::VPortId;
 use pcie::ConfigSpace;
 use port::{Cycles, GuestReply, GuestRequest};
 use sys::clock;
@@ -59,6 +60,7 @@ impl Host for Worker {
 impl Guest {
     /// A VM with `bytes` of memory, its VF on VPort `vport`, its driver past the reset.
     pub fn plug(handle: &crate::Handle, vport: usize, bytes: u64) -> Self {
+        let place = crate::Place::VPort(VPortId(u32::try_from(vport).unwrap()));
         let (domain, state) = (driver::memory(bytes), VfState::create("vf").unwrap());
         let interrupts =
             Arc::new(Interrupts::new(state.clone(), clock::cycles_per_microsecond(), Box::new(Polled)));
@@ -67,14 +69,14 @@ impl Guest {
         let identity = Identity { mac: Some(super::switch::mac(vport)), ..Identity::default() };
         let control =
             Control::new(state.clone(), Profile::X550, identity, Arc::clone(&interrupts), config).unwrap();
-        let worker = Worker { handle: handle.clone(), kick: handle.kick(vport) };
+        let worker = Worker { handle: handle.clone(), kick: handle.kick(place) };
         let mut guest = Self { domain, state, control, counters: Arc::default(), worker };
         let profile = QueueProfile { queue_pairs: 2, limits_length: true };
         let queues = Queues::new(guest.state.clone(), Arc::clone(&guest.domain), interrupts, profile);
         let counters = Arc::clone(&guest.counters);
         let doorbell = crate::Doorbell::Kick;
         let attachment = crate::Attachment { port: Box::new(queues), counters, doorbell };
-        handle.attach(vport, attachment).unwrap();
+        handle.attach(place, attachment);
         // Memory space and bus master.
         guest.control.config_write(4, &[6, 0], &mut guest.worker);
         guest.control.set_link(true, &mut guest.worker);

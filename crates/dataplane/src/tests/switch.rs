@@ -28,6 +28,12 @@ pub fn capabilities() -> Capabilities {
     }
 }
 
+/// What a worker decides by: [`forwarding`], and no extensible switch.
+pub fn snapshot(vports: usize) -> crate::Snapshot {
+    let extent = crate::Extent { vports: capabilities().max_vports as usize, nics: 0 };
+    crate::Snapshot::new(extent, forwarding(vports))
+}
+
 /// A switch with VFs on the VPorts 1 to `vports`.
 pub fn forwarding(vports: usize) -> Forwarding {
     let capabilities = capabilities();

@@ -73,7 +73,7 @@ fn rings(guest: &mut Guest) -> (TxRing, RxRing) {
 
 fn start(poll: PollMode) -> (Dataplane, Vm, Vm) {
     let config = Config { poll, ..Config::default() };
-    let dataplane = Dataplane::start(config, &switch::capabilities(), switch::forwarding(2)).unwrap();
+    let dataplane = Dataplane::start(&config, &switch::capabilities(), switch::snapshot(2)).unwrap();
     let (one, two) = (Vm::new(&dataplane, 1), Vm::new(&dataplane, 2));
     (dataplane, one, two)
 }

@@ -15,10 +15,12 @@ fn adapter_error(lines: &str) -> String {
 const MAC: &str = "mac = \"02:00:00:00:00:01\"";
 
 #[test]
-fn the_example_is_valid() {
-    let text = include_str!("../../../../examples/two-guests.toml");
-    let config = parse(text).unwrap();
-    assert_eq!(config.vms.len(), 2);
+fn the_examples_are_valid() {
+    let two_guests = parse(include_str!("../../../../examples/two-guests.toml")).unwrap();
+    assert_eq!((two_guests.vms.len(), two_guests.switches().len()), (2, 1));
+    let network = parse(include_str!("../../../../examples/network.toml")).unwrap();
+    assert_eq!((network.vms.len(), network.switches[0].hosts.len()), (3, 1));
+    assert!(network.vms[2].adapters[0].policy().dhcp_guard);
 }
 
 #[test]
@@ -46,6 +48,15 @@ fn values_out_of_range_name_themselves_the_line_and_what_would_be_right() {
         (&format!("{MAC}\ntrunk = \"some\""), &["line 5", "some", "all"]),
         (&format!("{MAC}\ntrunk = [\"9-5\"]"), &["line 5", "9-5", "1 to 4094"]),
         (&format!("{MAC}\nvlan = 5\ntrunk = \"all\""), &["a/net0", "not both"]),
+        (&format!("{MAC}\nqueue_pairs = 17"), &["line 5", "17", "1 to 16"]),
+        (&format!("{MAC}\nmtu = 60"), &["line 5", "60", "68 to 65535"]),
+        (&format!("{MAC}\nswitch = \"lan\""), &["a/net0", "switch lan", "default"]),
+        (
+            &format!("{MAC}\nvlan = 5\nport.private_vlan = {{ primary = 9, role = {{ isolated = 10 }} }}"),
+            &["a/net0", "one of them"],
+        ),
+        (&format!("{MAC}\nport.bandwidth = {{ maximum = 5 }}"), &["a/net0", "5 bit/s", "100000"]),
+        (&format!("{MAC}\nport.storm = 5"), &["line 5", "storm"]),
         ("name = \"../x\"\nmac = \"02:00:00:00:00:01\"", &["line 4", "../x", "cannot be a name"]),
     ];
     for (lines, wanted) in cases {
@@ -89,4 +100,29 @@ fn trunks_are_lists_of_ids_and_ranges() {
     let config = parse(&text).unwrap();
     let expected = Trunk::Vlans([5, 7, 8, 9].into());
     assert_eq!(config.vms[0].adapters[0].trunk, Some(expected));
+}
+
+#[test]
+fn switches_that_do_not_fit_are_refused() {
+    let cases = [
+        (
+            "[[switch]]\nname = \"a\"\n[[switch]]\nname = \"a\"\ntype = \"private\"",
+            &["two switches are called a"][..],
+        ),
+        ("[[switch]]\nname = \"a\"\n[[switch]]\nname = \"b\"", &["switch b", "second external"]),
+        (
+            "[[switch]]\nname = \"a\"\ntype = \"private\"\n[[switch.host]]\ninterface = \"h\"",
+            &["private switch a", "internal"],
+        ),
+        ("[[switch]]\nname = \"a\"\nageing = 0", &["ageing 0", "1 to 86400"]),
+        ("[[switch]]\nname = \"a\"\n[[switch.host]]\ninterface = \"a/b\"", &["line 4", "a/b", "netdev"]),
+        ("[uplink]\ntype = \"packet\"\ninterface = \"eth0\"\nqueues = 0", &["0 queues", "1 to 64"]),
+        ("[uplink]\ntype = \"cable\"", &["cable", "packet"]),
+    ];
+    for (text, wanted) in cases {
+        let error = parse(text).expect_err(text);
+        for part in wanted {
+            assert!(error.contains(part), "{text}: {error:?} should name {part:?}");
+        }
+    }
 }

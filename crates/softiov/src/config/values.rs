@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use ethernet::MacAddr;
+use nic_switch::VlanSet;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
@@ -63,12 +64,53 @@ checked!(Vlan, i64, |id| match u16::try_from(id) {
     _ => Err(format!("{id} is not a VLAN id: they go from 1 to 4094")),
 });
 
-/// Claim to a VF, `IovWeight`.
+/// Name of a netdev.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct InterfaceName(pub(crate) String);
+checked!(InterfaceName, String, |name| {
+    let allowed = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
+    if name.is_empty() || name.len() > 15 || !name.chars().all(allowed) || name == "." || name == ".." {
+        return Err(format!(
+            "{name:?} cannot be the name of a netdev: 1 to 15 visible characters without '/', ':' and '%'"
+        ));
+    }
+    Ok(Self(name))
+});
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Largest payload of a frame, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mtu(pub(crate) u16);
+checked!(Mtu, i64, |mtu| match u16::try_from(mtu) {
+    Ok(mtu @ 68..) => Ok(Self(mtu)),
+    _ => Err(format!("an MTU of {mtu} is not possible: 68 to 65535 bytes are")),
+});
+
+/// Queue pairs of a synthetic adapter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SyntheticPairs(pub(crate) u16);
+checked!(SyntheticPairs, i64, |pairs| match u16::try_from(pairs) {
+    Ok(pairs @ 1..=16) => Ok(Self(pairs)),
+    _ => Err(format!("{pairs} queue pairs are not possible: a synthetic adapter has 1 to 16")),
+});
+
+impl Default for SyntheticPairs {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+/// Claim to a VF or a VM queue, `IovWeight` and `VmqWeight`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Weight(pub(crate) u8);
 checked!(Weight, i64, |weight| match u8::try_from(weight) {
     Ok(weight @ 0..=100) => Ok(Self(weight)),
-    _ => Err(format!("iov_weight {weight} is out of range: 0 (no VF) to 100")),
+    _ => Err(format!("weight {weight} is out of range: 0 (none) to 100")),
 });
 
 impl Default for Weight {
@@ -110,6 +152,15 @@ checked!(Trunk, RawTrunk, |raw| match raw {
     RawTrunk::Word(word) => Err(format!("trunk {word:?} is unknown: \"all\", or a list of ids and ranges")),
     RawTrunk::List(entries) => vlan_list(&entries).map(Self::Vlans),
 });
+
+/// The VLANs of a trunk, as the switches have them; none without a trunk.
+pub(crate) fn vlan_set(trunk: Option<&Trunk>) -> VlanSet {
+    match trunk {
+        None => VlanSet::EMPTY,
+        Some(Trunk::All) => VlanSet::all(),
+        Some(Trunk::Vlans(vlans)) => VlanSet::of(vlans.iter().copied()).unwrap_or(VlanSet::EMPTY),
+    }
+}
 
 fn vlan_list(entries: &[RawVlan]) -> Result<BTreeSet<u16>, String> {
     let mut vlans = BTreeSet::new();

@@ -5,5 +5,8 @@ mod server;
 
 pub(crate) use server::ControlSocket;
 
+/// Header of an answer that is a capture: the number by which it can be ended.
+const CAPTURE_ID: &str = "softiov-capture";
+
 /// Name of the socket in the runtime folder.
 pub(crate) const SOCKET: &str = "control.sock";

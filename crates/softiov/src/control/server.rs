@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -13,8 +14,12 @@ use axum::{Json, Router};
 use tokio::net::UnixListener;
 use vfio_user::Listener;
 
+use super::CAPTURE_ID;
 use crate::daemon::{Daemon, DaemonError, parse_oid};
-use crate::view::{ErrorView, OidView, TextView, TopologyView};
+use crate::view::{
+    AclRuleView, AddressChange, AddressView, CaptureRequest, ErrorView, FrameRequest, OidView, PolicyChange,
+    TextView, TopologyView, TraceView,
+};
 
 type Shared = State<Arc<Daemon>>;
 
@@ -51,7 +56,13 @@ impl ControlSocket {
             .route("/v1/pci/{function}", get(pci))
             .route("/v1/vm/{name}/qemu-args", get(qemu_args))
             .route("/v1/datapath/rebuild", post(rebuild))
-            .with_state(daemon);
+            .route("/v1/switch/{name}/fdb", get(fdb).post(change_fdb))
+            .route("/v1/port/{adapter}/acl", get(acl))
+            .route("/v1/port/{adapter}/policy", post(change_policy))
+            .route("/v1/explain", post(explain))
+            .route("/v1/capture", post(capture))
+            .route("/v1/capture/{id}/end", post(end_capture))
+            .with_state(Arc::clone(&daemon));
         let (tell, told) = tokio::sync::oneshot::channel::<()>();
         let serving = axum::serve(listener, routes).with_graceful_shutdown(async {
             // An error means that the other end was dropped: the end, too.
@@ -59,6 +70,8 @@ impl ControlSocket {
         });
         let ending = async {
             end.await;
+            // Their files are completed; other requests end by themselves.
+            daemon.end_captures();
             drop(tell);
             tokio::time::sleep(FAREWELL).await;
         };
@@ -72,8 +85,14 @@ impl ControlSocket {
 impl IntoResponse for DaemonError {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::NoSuchVf { .. } | Self::NoSuchVm { .. } | Self::NoSuchFunction(_) => StatusCode::NOT_FOUND,
-            Self::NoSuchRequest(_) | Self::Trace { .. } => StatusCode::BAD_REQUEST,
+            Self::NoSuchVf { .. } | Self::NoSuchVm { .. } | Self::NoSuchFunction(_) | Self::Lookup(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::NoSuchRequest(_)
+            | Self::Trace { .. }
+            | Self::Policy(_)
+            | Self::Frame(_)
+            | Self::Capture(_) => StatusCode::BAD_REQUEST,
             Self::NoDataPath => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -136,4 +155,54 @@ async fn qemu_args(
 async fn rebuild(State(daemon): Shared) -> Result<Json<TextView>, DaemonError> {
     blocking(daemon, Daemon::rebuild).await?;
     Ok(Json(TextView { text: "data path rebuilt".to_owned() }))
+}
+
+async fn fdb(
+    State(daemon): Shared,
+    UrlPath(switch): UrlPath<String>,
+) -> Result<Json<Vec<AddressView>>, DaemonError> {
+    blocking(daemon, move |daemon| daemon.fdb(&switch)).await.map(Json)
+}
+
+async fn change_fdb(
+    State(daemon): Shared,
+    UrlPath(switch): UrlPath<String>,
+    Json(change): Json<AddressChange>,
+) -> Result<Json<()>, DaemonError> {
+    blocking(daemon, move |daemon| daemon.change_fdb(&switch, &change)).await.map(Json)
+}
+
+async fn acl(
+    State(daemon): Shared,
+    UrlPath(adapter): UrlPath<String>,
+) -> Result<Json<Vec<AclRuleView>>, DaemonError> {
+    blocking(daemon, move |daemon| daemon.acl(&adapter)).await.map(Json)
+}
+
+async fn change_policy(
+    State(daemon): Shared,
+    UrlPath(adapter): UrlPath<String>,
+    Json(change): Json<PolicyChange>,
+) -> Result<Json<Vec<String>>, DaemonError> {
+    blocking(daemon, move |daemon| daemon.change_policy(&adapter, &change)).await.map(Json)
+}
+
+async fn explain(
+    State(daemon): Shared,
+    Json(request): Json<FrameRequest>,
+) -> Result<Json<TraceView>, DaemonError> {
+    blocking(daemon, move |daemon| daemon.explain(&request)).await.map(Json)
+}
+
+async fn capture(
+    State(daemon): Shared,
+    Json(request): Json<CaptureRequest>,
+) -> Result<Response, DaemonError> {
+    let stream = blocking(daemon, move |daemon| daemon.capture(&request)).await?;
+    let id = stream.id().to_string();
+    Ok(([(CAPTURE_ID, id)], Body::new(stream)).into_response())
+}
+
+async fn end_capture(State(daemon): Shared, UrlPath(id): UrlPath<u64>) -> Result<Json<()>, DaemonError> {
+    blocking(daemon, move |daemon| daemon.end_capture(id)).await.map(Json)
 }

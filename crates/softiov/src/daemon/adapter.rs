@@ -116,16 +116,46 @@ impl AdapterService {
     /// Has a request in any form answered. When this returns no frame is decided by the forwarding state of before.
     pub(crate) fn raw_request(&self, client: ClientId, request: Request) -> (OidResponse, Vec<Action>) {
         let mut inner = self.lock();
-        let (answer, actions) = inner.handle(Event::Request { client, request });
-        if actions.contains(&Action::PublishForwarding) {
-            self.publish(&mut inner);
-            if let Some(worker) = &*self.publisher.load() {
-                worker.quiesce();
+        let (answer, mut actions) = inner.handle(Event::Request { client, request });
+        self.settle(&mut inner, &actions);
+        let mut response = match answer {
+            Answer::Response(response) => response,
+            other => unreachable!("a request is answered by a response, not {other:?}"),
+        };
+        // The worker has let go of a queue that is freed, and holds no frame of it: so nobody has to wait.
+        let stopped = actions.iter().find_map(|action| match action {
+            Action::StopQueue { queue, generation } => Some((*queue, *generation)),
+            _ => None,
+        });
+        if let Some((queue, generation)) = stopped {
+            self.quiesce();
+            for event in
+                [Event::QueueDmaStopped { queue, generation }, Event::QueueReturned { queue, generation }]
+            {
+                let further = inner.handle(event).1;
+                self.settle(&mut inner, &further);
+                actions.extend(further);
             }
         }
-        match answer {
-            Answer::Response(response) => (response, actions),
-            other => unreachable!("a request is answered by a response, not {other:?}"),
+        for action in &actions {
+            if let Action::CompleteFreeQueue { status, .. } = action {
+                response.status = *status;
+            }
+        }
+        (response, actions)
+    }
+
+    /// Gives the worker the forwarding state if it changed, and waits until the old one is out of use.
+    fn settle(&self, inner: &mut Inner, actions: &[Action]) {
+        if actions.contains(&Action::PublishForwarding) {
+            self.publish(inner);
+            self.quiesce();
+        }
+    }
+
+    fn quiesce(&self) {
+        if let Some(worker) = &*self.publisher.load() {
+            worker.quiesce();
         }
     }
 
@@ -192,7 +222,7 @@ impl AdapterService {
     fn publish(&self, inner: &mut Inner) {
         let began = Instant::now();
         if let (Some(worker), Some(forwarding)) = (&*self.publisher.load(), inner.adapter.forwarding()) {
-            worker.publish(forwarding);
+            worker.publish_nic_switch(forwarding);
         }
         self.unpublished.store(false, Ordering::Relaxed);
         inner.pace.spent(began, Instant::now());

@@ -2,35 +2,55 @@
 
 use std::sync::Arc;
 
-use dataplane::{Dataplane, PollMode};
+use dataplane::{Dataplane, PollMode, PortCounters, Snapshot};
 use miniport::{Action, Adapter, PowerState};
 use pcie::ConfigEffect;
 
 use super::adapter::AdapterService;
-use super::assembly::capabilities;
+use super::assembly::{capabilities, extent};
 use super::bus::{Bus, Order};
 use super::error::DaemonError;
 use super::fd_store::FdStore;
 use super::limits::Share;
+use super::netvsp::{NetVsp, SyntheticSpec};
+use super::outside::Outside;
 use super::signal::Alarm;
+use super::stack::Placement;
+use super::switchboard::Switchboard;
 use super::vf::{Surroundings, VfSpec};
 use crate::config::{Config, Poll};
 
 /// A running data path.
 #[derive(Debug)]
 pub(super) struct DataPath {
-    // Dropped in this order: the bus uses the worker.
+    // Dropped in this order: bus and NetVSP use the worker.
     pub(super) bus: Bus,
+    pub(super) netvsp: NetVsp,
     pub(super) worker: Dataplane,
+    parts: Parts,
+}
+
+/// What one data path leaves to the next.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    pub(super) adapter: Arc<AdapterService>,
+    pub(super) switchboard: Arc<Switchboard>,
+    pub(super) outside: Arc<Outside>,
+    pub(super) store: Arc<dyn FdStore>,
+    pub(super) share: Share,
+    /// Counts what passes the default VPort.
+    pub(super) default_vport: Arc<PortCounters>,
+    /// A random number that guests do not know.
+    pub(super) seed: u64,
 }
 
 impl DataPath {
-    /// Starts worker and bus. With `rebuild` they take over the VFs that others left in the store.
+    /// Starts worker, bus and NetVSP. With `rebuild` they take over the VFs that others left in the store; synthetic
+    /// adapters are taken over if they are there.
     pub(super) fn start(
         config: &Config,
-        adapter: &Arc<AdapterService>,
-        store: &Arc<dyn FdStore>,
-        share: Share,
+        parts: &Parts,
+        placements: &[Placement],
         rebuild: &[VfSpec],
     ) -> Result<Self, DaemonError> {
         let poll = match config.daemon.poll {
@@ -38,23 +58,54 @@ impl DataPath {
             Poll::Busy => PollMode::Busy,
             Poll::Interrupt => PollMode::Interrupt,
         };
-        let worker = dataplane::Config { cpu: config.daemon.cpu, poll, paused: true };
-        let forwarding = adapter.with(Adapter::forwarding).ok_or(DaemonError::NoSwitch)?;
-        let worker = Dataplane::start(worker, &capabilities(config), forwarding)?;
-        adapter.publish_to(Some(worker.handle()));
-        let around = Surroundings {
-            adapter: Arc::clone(adapter),
-            dataplane: worker.handle(),
-            store: Arc::clone(store),
-            alarm: Alarm::new()?,
-            share,
+        let ageing_seconds = config.switches().iter().map(|switch| switch.ageing).collect();
+        let worker = dataplane::Config {
+            cpu: config.daemon.cpu,
+            poll,
+            paused: true,
+            ageing_seconds,
+            seed: parts.seed,
+            default_vport: Arc::clone(&parts.default_vport),
         };
-        Ok(Self { bus: Bus::start(around, rebuild)?, worker })
+        let forwarding = parts.adapter.with(Adapter::forwarding).ok_or(DaemonError::NoSwitch)?;
+        let snapshot = Snapshot::new(extent(config), forwarding).with_switches(parts.switchboard.snapshot());
+        let worker = Dataplane::start(&worker, &capabilities(config), snapshot)?;
+        parts.adapter.publish_to(Some(worker.handle()));
+        parts.switchboard.publish_to(Some(worker.handle()));
+        if let Err(error) = parts.outside.attach(&worker.handle()) {
+            parts.outside.take_back(&worker.handle());
+            return Err(error.into());
+        }
+        let around = Surroundings {
+            adapter: Arc::clone(&parts.adapter),
+            switchboard: Arc::clone(&parts.switchboard),
+            outside: Arc::clone(&parts.outside),
+            dataplane: worker.handle(),
+            store: Arc::clone(&parts.store),
+            alarm: Alarm::new()?,
+            share: parts.share,
+        };
+        let bus = Bus::start(around.clone(), rebuild)?;
+        let adapters: Vec<_> =
+            placements.iter().map(|placement| synthetic(config, parts, placement)).collect();
+        let netvsp = match NetVsp::start(around, &adapters) {
+            Ok(netvsp) => netvsp,
+            Err(error) => {
+                bus.leave();
+                parts.outside.take_back(&worker.handle());
+                return Err(error.into());
+            }
+        };
+        // Everybody is there.
+        worker.handle().start_fetching();
+        Ok(Self { bus, netvsp, worker, parts: parts.clone() })
     }
 
     /// Ends. VFs and VMMs wait in the store for another data path.
     pub(super) fn leave(self) {
+        self.netvsp.leave();
         self.bus.leave();
+        self.parts.outside.take_back(&self.worker.handle());
         drop(self.worker);
     }
 
@@ -76,5 +127,20 @@ impl DataPath {
             _ => return Ok(()),
         };
         Ok(self.bus.order(order)?)
+    }
+}
+
+/// What NetVSP must know of an adapter.
+fn synthetic(config: &Config, parts: &Parts, placement: &Placement) -> SyntheticSpec {
+    let Placement { vm, name, nic, config: adapter, .. } = placement;
+    SyntheticSpec {
+        nic: *nic,
+        name: format!("{vm}/{name}"),
+        mac: adapter.mac.0,
+        mtu: adapter.mtu.map(|mtu| mtu.0),
+        queue_pairs: adapter.queue_pairs.0,
+        role: adapter.vhost_user,
+        path: config.vhost_user_path(vm, name),
+        counters: parts.switchboard.with(|switches| Arc::clone(&switches.nics[*nic as usize].counters)),
     }
 }

@@ -4,8 +4,15 @@ use std::io;
 use std::path::PathBuf;
 
 use super::bus::BusError;
+use super::capture::CaptureError;
 use super::limits::TooFewFds;
+use super::lookup::LookupError;
+use super::netvsp::NetVspError;
+use super::outside::OutsideError;
+use super::policy::PolicyError;
 use super::stack::StackError;
+use super::switchboard::ConnectError;
+use super::trace::FrameError;
 
 /// Why the daemon cannot run, or cannot do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +28,15 @@ pub(crate) enum DaemonError {
     #[error(transparent)]
     Stack(#[from] StackError),
     #[error(transparent)]
+    Switch(#[from] ConnectError),
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
+    #[error(transparent)]
     Worker(#[from] dataplane::StartError),
     #[error(transparent)]
     Bus(#[from] BusError),
+    #[error(transparent)]
+    NetVsp(#[from] NetVspError),
     #[error("the operating system refused")]
     Os(#[from] io::Error),
     #[error("the adapter has no NIC switch")]
@@ -40,6 +53,14 @@ pub(crate) enum DaemonError {
     NoSuchRequest(serde_json::Error),
     #[error("cannot record OID requests in {path:?}, which must be a new file")]
     Trace { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
     #[error("config space cannot be read")]
     ConfigSpace(#[from] pcie::AccessError),
     #[error("softiov failed while it carried the request out: see its log")]

@@ -13,8 +13,17 @@ const RESERVED_FDS: u64 = 256;
 const FDS_OF_A_VF: u64 = 32;
 /// Descriptors of any VF: its state pages and its rings.
 const FDS_OF_STATE: u64 = 2;
+/// Descriptors of a synthetic adapter, besides those of memory and rings: state pages, listener, client, log. A second
+/// front end, while a VM migrates, takes from the reserve.
+const FDS_OF_SYNTHETIC: u64 = 6;
+/// Descriptors of the events of a queue pair: doorbell and interrupt of two rings.
+const FDS_OF_A_PAIR: u64 = 4;
+/// Memory regions of a front end without which no guest can run; QEMU needs two or three.
+const FEWEST_SLOTS: u64 = 6;
+/// Memory regions of a front end at most.
+const MOST_SLOTS: u64 = 40;
 /// DMA maps without which no guest can run; QEMU needs some twenty.
-const FEWEST_MAPS: u64 = 32;
+const FEWEST_MAPS: u64 = 24;
 /// DMA maps of a VF at most: QEMU with hot-plugged memory devices needs some hundreds.
 const MOST_MAPS: u64 = 4096;
 /// Guest memory of all VFs at most, half of what a process can address on x86-64.
@@ -29,16 +38,31 @@ pub(crate) struct Share {
     pub(crate) dma_maps: u32,
     /// Bytes of guest memory at a time.
     pub(crate) bytes: u64,
+    /// Memory regions of the front end of a synthetic adapter.
+    pub(crate) memory_slots: u16,
+}
+
+/// What there is to serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Demand {
+    /// VFs that there are.
+    pub(crate) total_vfs: u16,
+    /// VFs that VMs have.
+    pub(crate) offered: usize,
+    /// Synthetic adapters.
+    pub(crate) synthetic: usize,
+    /// Their queue pairs, all together.
+    pub(crate) queue_pairs: usize,
 }
 
 /// The process may not open as many files as its VFs need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{offered} VFs for VMs, of {total}, need {needed} file descriptors, and this process may have {limit}: raise its limit (ulimit -Hn, LimitNOFILE=), or configure fewer"
+    "{} VFs for VMs, of {}, and {} synthetic adapters need {needed} file descriptors, and this process may have {limit}: raise its limit (ulimit -Hn, LimitNOFILE=), or configure fewer",
+    .demand.offered, .demand.total_vfs, .demand.synthetic
 )]
 pub(crate) struct TooFewFds {
-    offered: usize,
-    total: u16,
+    demand: Demand,
     needed: u64,
     limit: u64,
 }
@@ -54,18 +78,24 @@ pub(crate) fn raise_fd_limit() -> u64 {
 }
 
 impl Share {
-    /// The share of each of `offered` VFs, of `total` that there are, in a process that may have `limit` descriptors.
-    pub(crate) fn new(offered: usize, total: u16, limit: u64) -> Result<Self, TooFewFds> {
-        let vfs = offered.max(1) as u64;
-        let fixed = RESERVED_FDS + FDS_OF_STATE * u64::from(total);
-        let needed = fixed + vfs * (FDS_OF_A_VF + FEWEST_MAPS);
+    /// The share of each device, in a process that may have `limit` descriptors.
+    pub(crate) fn new(demand: Demand, limit: u64) -> Result<Self, TooFewFds> {
+        let vfs = demand.offered as u64;
+        let (synthetic, pairs) = (demand.synthetic as u64, demand.queue_pairs as u64);
+        let of_rings = synthetic * FDS_OF_SYNTHETIC + pairs * FDS_OF_A_PAIR;
+        let fixed = RESERVED_FDS + FDS_OF_STATE * u64::from(demand.total_vfs) + of_rings;
+        let of_memory = synthetic * FEWEST_SLOTS;
+        let needed = fixed + of_memory + vfs * (FDS_OF_A_VF + FEWEST_MAPS);
         if limit < needed {
-            return Err(TooFewFds { offered, total, needed, limit });
+            return Err(TooFewFds { demand, needed, limit });
         }
-        let maps = ((limit - fixed) / vfs - FDS_OF_A_VF).min(MOST_MAPS);
+        let maps = ((limit - fixed - of_memory) / vfs.max(1)).saturating_sub(FDS_OF_A_VF).min(MOST_MAPS);
+        let left = limit - fixed - vfs * (FDS_OF_A_VF + maps);
+        let slots = (left / synthetic.max(1)).clamp(FEWEST_SLOTS, MOST_SLOTS);
         Ok(Self {
             dma_maps: u32::try_from(maps).unwrap_or(u32::MAX),
-            bytes: (ADDRESS_SPACE / vfs).min(MOST_BYTES),
+            bytes: (ADDRESS_SPACE / vfs.max(1)).min(MOST_BYTES),
+            memory_slots: u16::try_from(slots).unwrap_or(u16::MAX),
         })
     }
 }

@@ -3,27 +3,40 @@
 //! | file | concern |
 //! |---|---|
 //! | `assembly` | the adapter that the configuration describes |
-//! | `stack` | who gets a VF |
+//! | `stack` | who gets a VF, and who a VM queue |
+//! | `switchboard` | the extensible switches, and who is on them |
+//! | `netvsp` | the synthetic adapters of VMs |
+//! | `outside` | the physical port, and the host's own adapters |
 //! | `adapter` | the adapter as OID requests and mailboxes reach it |
 //! | `data_path`, `bus`, `vf`, `signal` | what moves frames and serves VMMs |
 //! | `fd_store` | what outlives the data path |
 //! | `limits`, `pace`, `rate_limit`, `peer_log` | what a peer may take |
 //! | `topology` | what there is to show |
+//! | `policy` | what an operator changes on ports |
+//! | `capture`, `trace` | frames that are looked at, and frames that are only described |
+//! | `lookup` | what users call things |
 
 mod adapter;
 mod assembly;
 mod bus;
+mod capture;
 mod data_path;
 mod error;
 mod fd_store;
 mod limits;
+mod lookup;
+mod netvsp;
+mod outside;
 mod pace;
 mod peer_log;
+mod policy;
 mod rate_limit;
 mod runtime_dir;
 mod signal;
 mod stack;
+mod switchboard;
 mod topology;
+mod trace;
 mod vf;
 
 use std::fs::File;
@@ -37,12 +50,15 @@ use vf82599::VfState;
 
 use self::adapter::{AdapterService, OPERATOR, RSS_KEY};
 use self::bus::Order;
-use self::data_path::DataPath;
-use self::fd_store::{FdStore, LocalStore};
-use self::limits::Share;
+use self::capture::Captures;
+use self::data_path::{DataPath, Parts};
+use self::fd_store::LocalStore;
+use self::limits::{Demand, Share};
+use self::outside::Outside;
 use self::stack::Placement;
+use self::switchboard::Switchboard;
 use self::vf::VfSpec;
-use crate::config::Config;
+use crate::config::{Config, VhostUser};
 use crate::view::OidView;
 
 pub(crate) use self::error::DaemonError;
@@ -52,10 +68,9 @@ pub(crate) use self::runtime_dir::RuntimeDir;
 #[derive(Debug)]
 pub(crate) struct Daemon {
     config: Config,
-    adapter: Arc<AdapterService>,
-    store: Arc<dyn FdStore>,
-    share: Share,
+    parts: Parts,
     changing: Mutex<Changing>,
+    captures: Arc<Captures>,
 }
 
 /// What does not stay as it was at the start.
@@ -75,12 +90,29 @@ impl Daemon {
             (0..total_vfs).map(|n| VfState::create(&format!("softiov-vf{n}"))).collect::<Result<_, _>>()?;
         let adapter = assembly::make_adapter(&config, &states)?;
         let adapter = Arc::new(AdapterService::new(adapter, random_key()?));
-        adapter.set_link(true);
-        let placements = stack::place(&config, &adapter)?;
+        let seed = random_number()?;
+        let switchboard = Arc::new(Switchboard::new(&config, assembly::extent(&config), seed)?);
+        let outside = Arc::new(Outside::open(&config, &switchboard)?);
+        adapter.set_link(outside.is_running());
+        let placements = stack::place(&config, &adapter, &switchboard)?;
         let offered = placements.iter().filter(|placement| placement.vf.is_ok()).count();
-        let share = Share::new(offered, total_vfs, fds)?;
-        let store: Arc<dyn FdStore> = Arc::new(LocalStore::default());
-        let data_path = DataPath::start(&config, &adapter, &store, share, &[])?;
+        let demand = Demand {
+            total_vfs,
+            offered,
+            synthetic: placements.len(),
+            queue_pairs: placements.iter().map(|placement| usize::from(placement.config.queue_pairs.0)).sum(),
+        };
+        let share = Share::new(demand, fds)?;
+        let parts = Parts {
+            adapter,
+            switchboard,
+            outside,
+            store: Arc::new(LocalStore::default()),
+            share,
+            default_vport: Arc::default(),
+            seed,
+        };
+        let data_path = DataPath::start(&config, &parts, &placements, &[])?;
         for placement in &placements {
             let Ok(spec) = &placement.vf else { continue };
             let path = config.socket_path(&placement.vm, &placement.name);
@@ -88,7 +120,7 @@ impl Daemon {
             data_path.bus.order(Order::Offer { spec: Box::new(spec.clone()), state, path })?;
         }
         let changing = Mutex::new(Changing { placements, data_path: Some(data_path) });
-        Ok(Self { config, adapter, store, share, changing })
+        Ok(Self { config, parts, changing, captures: Arc::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Changing> {
@@ -98,12 +130,13 @@ impl Daemon {
     /// Drops the data path and builds it anew from the fd store and the state pages. VMMs and guests notice a pause.
     pub(crate) fn rebuild(&self) -> Result<(), DaemonError> {
         let mut changing = self.lock();
-        self.adapter.publish_to(None);
+        self.parts.adapter.publish_to(None);
+        self.parts.switchboard.publish_to(None);
         if let Some(data_path) = changing.data_path.take() {
             data_path.leave();
         }
         let specs: Vec<VfSpec> = changing.specs().cloned().collect();
-        let data_path = DataPath::start(&self.config, &self.adapter, &self.store, self.share, &specs)?;
+        let data_path = DataPath::start(&self.config, &self.parts, &changing.placements, &specs)?;
         changing.data_path = Some(data_path);
         Ok(())
     }
@@ -114,7 +147,7 @@ impl Daemon {
         if changing.data_path.is_none() {
             return Err(DaemonError::NoDataPath);
         }
-        let (response, actions) = self.adapter.raw_request(OPERATOR, request.into());
+        let (response, actions) = self.parts.adapter.raw_request(OPERATOR, request.into());
         // A request is not answered before what it asks of the data path is done.
         actions.iter().try_for_each(|action| changing.execute(action))?;
         let payload = serde_json::to_value(&response.payload).unwrap_or_default();
@@ -127,13 +160,13 @@ impl Daemon {
         let file = path.map(|path| {
             File::create_new(path).map_err(|source| DaemonError::Trace { path: path.to_owned(), source })
         });
-        self.adapter.set_trace(file.transpose()?);
+        self.parts.adapter.set_trace(file.transpose()?);
         Ok(())
     }
 
     /// Config space of the PF or of a VF, as `lspci -F` reads it.
     pub(crate) fn pci_dump(&self, vf: Option<u16>) -> Result<String, DaemonError> {
-        self.adapter.with(|adapter| {
+        self.parts.adapter.with(|adapter| {
             let function = adapter.function();
             let num_vfs = function.num_vfs();
             let (rid, name) = match vf {
@@ -167,22 +200,57 @@ impl Daemon {
         .map(str::to_owned)
         .into();
         let changing = self.lock();
-        let with_vf = changing.placements.iter().filter(|p| p.vm.0 == vm && p.vf.is_ok());
-        for (number, placement) in (1..).zip(with_vf) {
-            let device = serde_json::json!({
-                "driver": "vfio-user-pci",
-                "id": placement.name.0,
-                "bus": format!("softiov{number}"),
-                "socket": { "type": "unix", "path": self.config.socket_path(&placement.vm, &placement.name) },
-            });
+        for (number, placement) in (1..).zip(changing.placements.iter().filter(|p| p.vm.0 == vm)) {
             args.extend([
                 "-device".to_owned(),
                 format!("pcie-root-port,id=softiov{number},chassis={number},slot={number}"),
-                "-device".to_owned(),
-                device.to_string(),
             ]);
+            args.extend(match placement.vf {
+                Ok(_) => self.vf_args(placement, number),
+                Err(_) => self.synthetic_args(placement, number),
+            });
         }
         Ok(args)
+    }
+
+    /// The arguments for the VF of an adapter behind root port number `number`.
+    fn vf_args(&self, placement: &Placement, number: usize) -> Vec<String> {
+        let device = serde_json::json!({
+            "driver": "vfio-user-pci",
+            "id": placement.name.0,
+            "bus": format!("softiov{number}"),
+            "socket": { "type": "unix", "path": self.config.socket_path(&placement.vm, &placement.name) },
+        });
+        vec!["-device".to_owned(), device.to_string()]
+    }
+
+    /// The arguments for a synthetic adapter behind root port number `number`.
+    fn synthetic_args(&self, placement: &Placement, number: usize) -> Vec<String> {
+        let Placement { vm, name, config, .. } = placement;
+        let path = self.config.vhost_user_path(vm, name);
+        let role = match config.vhost_user {
+            VhostUser::Server => "reconnect-ms=500",
+            VhostUser::Client => "server=on",
+        };
+        let pairs = config.queue_pairs.0;
+        let mut device =
+            format!("virtio-net-pci,netdev={name},id={name}-net,bus=softiov{number},mac={}", config.mac.0);
+        if pairs > 1 {
+            // One vector for each ring, one for changes of the configuration, one for the control queue.
+            device += &format!(",mq=on,vectors={}", 2 * pairs + 2);
+        }
+        if let Some(mtu) = config.mtu {
+            device += &format!(",host_mtu={}", mtu.0);
+        }
+        [
+            "-chardev".to_owned(),
+            format!("socket,id={name}-char,path={},{role}", path.display()),
+            "-netdev".to_owned(),
+            format!("vhost-user,id={name},chardev={name}-char,queues={pairs}"),
+            "-device".to_owned(),
+            device,
+        ]
+        .into()
     }
 }
 
@@ -201,6 +269,11 @@ impl Changing {
         self.placements.iter().filter_map(|placement| placement.vf.as_ref().ok())
     }
 
+    /// The VM's adapter whose NIC has the number `nic`.
+    fn placement(&self, nic: u32) -> Option<&Placement> {
+        self.placements.iter().find(|placement| placement.nic == nic)
+    }
+
     fn spec(&self, vf: VfId) -> Option<&VfSpec> {
         self.specs().find(|spec| spec.vf == vf)
     }
@@ -210,6 +283,11 @@ fn random_key() -> io::Result<[u8; RSS_KEY]> {
     let mut key = [0; RSS_KEY];
     let got = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())?;
     if got < key.len() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(key) }
+}
+
+fn random_number() -> io::Result<u64> {
+    let key = random_key()?;
+    Ok(key.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
 /// OID requests as an operator types them.

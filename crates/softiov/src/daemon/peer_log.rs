@@ -1,34 +1,33 @@
-//! What is told of a VF's client: peers can cause lines, so there is a bound on them, for each VF its own.
+//! What is told of a device's client: peers can cause lines, so there is a bound on them, for each device its own.
 
 use std::fmt::{self, Display};
 
-use nic_switch::VfId;
-
 use super::rate_limit::RateLimit;
 
-/// The log of one VF.
+/// The log of one device.
 #[derive(Debug)]
 pub(crate) struct PeerLog {
-    vf: VfId,
+    device: String,
     limit: RateLimit,
 }
 
 impl PeerLog {
-    pub(crate) fn new(vf: VfId) -> Self {
-        Self { vf, limit: RateLimit::new() }
+    /// The log of the device that people know as `device`.
+    pub(crate) fn new(device: String) -> Self {
+        Self { device, limit: RateLimit::new() }
     }
 
     /// Something that is in order.
     pub(crate) fn info(&self, what: impl Display) {
         if let Some(left_out) = self.limit.allow() {
-            tracing::info!(target: "softiov::vf", vf = self.vf.0, "{what}{}", LeftOut(left_out));
+            tracing::info!(target: "softiov::device", "{}: {what}{}", self.device, LeftOut(left_out));
         }
     }
 
     /// Something that a person should look at.
     pub(crate) fn warn(&self, what: impl Display) {
         if let Some(left_out) = self.limit.allow() {
-            tracing::warn!(target: "softiov::vf", vf = self.vf.0, "{what}{}", LeftOut(left_out));
+            tracing::warn!(target: "softiov::device", "{}: {what}{}", self.device, LeftOut(left_out));
         }
     }
 }

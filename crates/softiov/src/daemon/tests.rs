@@ -15,9 +15,11 @@ fn start(folder: &Path) -> Daemon {
     Daemon::start(Config::parse(&text, Path::new("test.toml")).unwrap()).unwrap()
 }
 
+/// The sockets of VFs.
 fn sockets(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(".vf"));
     names.sort();
     names
 }
@@ -47,6 +49,19 @@ fn a_vf_that_is_taken_away_has_no_socket_and_its_adapter_is_told_why() {
 }
 
 #[test]
+fn the_vport_of_a_synthetic_adapter_is_activated() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[daemon]\nruntime_dir = {:?}\n[[vm]]\nname = \"a\"\n[[vm.adapter]]\nmac = \"02:00:00:00:00:01\"\niov_weight = 0\n",
+        folder.path()
+    );
+    let daemon = Daemon::start(Config::parse(&text, Path::new("test.toml")).unwrap()).unwrap();
+    let vports = daemon.topology().unwrap().vports;
+    let states: Vec<_> = vports.iter().map(|vport| (vport.name.as_str(), vport.state.as_str())).collect();
+    assert_eq!(states, [("", "Activated"), ("a-net0", "Activated")]);
+}
+
+#[test]
 fn a_rebuild_that_fails_leaves_all_vfs_and_clients_to_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
@@ -58,15 +73,15 @@ fn a_rebuild_that_fails_leaves_all_vfs_and_clients_to_the_next() {
     };
     assert!((0..100_000).any(|_| devices() == [Some(true), Some(false)]));
     // The second VF cannot be made of this.
-    let state = daemon.store.entries("vf/1/state").remove(0).fd;
-    daemon.store.put("vf/1/state", File::open("/dev/null").unwrap().into(), "");
+    let state = daemon.parts.store.entries("vf/1/state").remove(0).fd;
+    daemon.parts.store.put("vf/1/state", File::open("/dev/null").unwrap().into(), "");
     for _ in 0..2 {
         assert!(matches!(daemon.rebuild(), Err(DaemonError::Bus(_))));
         assert_eq!(devices(), [None, None]);
         assert!(matches!(daemon.oid(OidRequest::EnumVfs), Err(DaemonError::NoDataPath)));
         assert_eq!(sockets(folder.path()), ["vm1-net0.vf", "vm2-net0.vf"]);
     }
-    daemon.store.put("vf/1/state", state.try_clone().unwrap(), "");
+    daemon.parts.store.put("vf/1/state", state.try_clone().unwrap(), "");
     daemon.rebuild().unwrap();
     assert_eq!(devices(), [Some(true), Some(false)]);
     assert_eq!(client.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use dataplane::{Attachment, Doorbell, Handle, Kick, PortCounters};
+use dataplane::{Attachment, Doorbell, Handle, Kick, Place, PortCounters};
 use ethernet::MacAddr;
 use guest_memory::{DmaDomain, Limits};
 use nic_switch::{VPortId, VfId};
@@ -21,8 +21,10 @@ use self::memory::LostMemory;
 use super::adapter::{AdapterService, RSS_KEY};
 use super::fd_store::FdStore;
 use super::limits::Share;
+use super::outside::Outside;
 use super::peer_log::PeerLog;
 use super::signal::{Alarm, VectorSignal, Vectors};
+use super::switchboard::Switchboard;
 use crate::config::{Doorbells, Msix, VfModel};
 
 /// All that is needed to make the device of a VF, now and after a rebuild.
@@ -75,6 +77,8 @@ impl VfModel {
 #[derive(Clone, Debug)]
 pub(crate) struct Surroundings {
     pub(crate) adapter: Arc<AdapterService>,
+    pub(crate) switchboard: Arc<Switchboard>,
+    pub(crate) outside: Arc<Outside>,
     pub(crate) dataplane: Handle,
     pub(crate) store: Arc<dyn FdStore>,
     pub(crate) alarm: Alarm,
@@ -85,7 +89,7 @@ pub(crate) struct Surroundings {
 impl Surroundings {
     /// A DMA domain for one VF, within its share.
     fn new_domain(&self) -> Arc<DmaDomain> {
-        let Share { dma_maps, bytes } = self.share;
+        let Share { dma_maps, bytes, .. } = self.share;
         Arc::new(DmaDomain::new(Limits { max_regions: dma_maps as usize, max_bytes: bytes }))
     }
 }
@@ -187,7 +191,7 @@ impl Vf {
             generation: spec.generation,
             adapter: Arc::clone(&around.adapter),
             dataplane: around.dataplane.clone(),
-            kick: around.dataplane.kick(spec.vport.0 as usize),
+            kick: around.dataplane.kick(Place::VPort(spec.vport)),
         };
         let (profile, identity) = (spec.model.profile(), spec.identity(around.adapter.rss_key()));
         let (pages, config) = (state.clone(), spec.config.clone());
@@ -200,7 +204,7 @@ impl Vf {
         if !attach {
             control.set_link(spec.link_up, &mut host);
         }
-        let (log, prefix) = (PeerLog::new(spec.vf), VfSpec::store_prefix(spec.vf));
+        let (log, prefix) = (PeerLog::new(spec.vf.to_string()), VfSpec::store_prefix(spec.vf));
         let around = around.clone();
         let vf = Self { spec, log, state, control, host, domain, vectors, interrupts, around, prefix };
         vf.attach_port();
@@ -221,8 +225,7 @@ impl Vf {
         };
         let counters = Arc::clone(&self.spec.counters);
         let attachment = Attachment { port: Box::new(queues), counters, doorbell };
-        // Neither kind of doorbell can fail.
-        let _ = self.around.dataplane.attach(self.spec.vport.0 as usize, attachment);
+        self.around.dataplane.attach(Place::VPort(self.spec.vport), attachment);
     }
 
     /// Keeps the client's socket for a successor, with what the successor must know of the session.
@@ -265,7 +268,7 @@ impl Vf {
     /// Takes the device away from the worker and from under the guest.
     pub(crate) fn withdraw(mut self) {
         self.control.unplug(&mut self.host);
-        self.host.dataplane.detach(self.spec.vport.0 as usize);
+        self.host.dataplane.detach(Place::VPort(self.spec.vport));
         self.around.store.remove(&self.prefix);
     }
 

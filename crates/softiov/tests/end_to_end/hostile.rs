@@ -48,7 +48,7 @@ fn m02_memory_truncated_under_the_device_ends_that_session_and_no_other() {
         stream.advance(100);
         third_vf_works(&daemon);
     }
-    daemon.wait_for_log(&["WARN", "vf=2", "truncated"]);
+    daemon.wait_for_log(&["WARN", "VF 2", "truncated"]);
     stream.stop();
 }
 
@@ -68,7 +68,7 @@ fn m05_memory_in_files_that_can_stall_or_vanish_is_refused() {
         assert_eq!(vmm.dma_map(BASE, 0x1000, 0, fd.as_fd()), Err(Failure::Refused(EINVAL)), "{fd:?}");
     }
     assert_eq!(daemon.fds(), fds, "what is refused is closed");
-    daemon.wait_for_log(&["WARN", "vf=2", "memory-backend-memfd"]);
+    daemon.wait_for_log(&["WARN", "VF 2", "memory-backend-memfd"]);
     drop(vmm);
     third_vf_works(&daemon);
     stream.stop();
@@ -303,7 +303,7 @@ fn q07_without_descriptors_clients_wait_and_are_served_when_there_are_some() {
     let (daemon, stream) = with_victims();
     let limit = daemon.limit_fds(1);
     let client = UnixStream::connect(daemon.socket(2)).unwrap();
-    daemon.wait_for_log(&["WARN", "vf=2", "cannot accept a client"]);
+    daemon.wait_for_log(&["WARN", "VF 2", "cannot accept a client"]);
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(2) {
         stream.advance(100);

@@ -52,7 +52,7 @@ fn the_device_is_as_after_power_on_for_each_client() {
     let mut guest = Guest::boot(&daemon.socket(0));
     guest.send(&numbered([0xff; 6], guest.mac, 1, 60));
     wait_until("the frame is counted", || {
-        daemon.vport(0)["sent"]["frames"] != 0 || daemon.drops(0, "no_destination") == 1
+        daemon.vport(0)["sent"]["frames"] != 0 || daemon.drops(0, "forwarding:no_destination") == 1
     });
     assert_eq!(daemon.device(0)["driver_ready"], true);
     drop(guest);
@@ -109,7 +109,7 @@ fn a_client_killed_in_mid_traffic_costs_the_others_nothing() {
 #[test]
 fn ends_in_order_with_clients_connected_and_takes_its_sockets_along() {
     let daemon = Daemon::with_vms(2, "", "");
-    assert_eq!(daemon.host.sockets(), ["control.sock", "vm0-net0.vf", "vm1-net0.vf"]);
+    assert_eq!(daemon.host.sockets(), ["control.sock", "vm0-net0.net", "vm0-net0.vf", "vm1-net0.net", "vm1-net0.vf"]);
     let mut guest = Guest::boot(&daemon.socket(0));
     let (host, log) = daemon.end();
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");

@@ -89,7 +89,7 @@ fn a_socket_path_that_is_taken_stays_what_it_is_and_nothing_else_is_left() {
         drop(living);
         assert_eq!(host.sockets(), [name]);
         let daemon = Daemon::start(host, &vms(3, "", ""));
-        assert_eq!(daemon.host.sockets().len(), 4);
+        assert_eq!(daemon.host.sockets().len(), 7);
     }
 }
 
@@ -103,7 +103,7 @@ fn a_second_daemon_on_a_runtime_folder_changes_nothing() {
         &daemon.host.start_refused(&daemon.host.configure(&text)),
         &["another softiov runs in", "daemon.runtime_dir"],
     );
-    assert_eq!(daemon.host.sockets(), ["control.sock", "vm0-net0.vf"]);
+    assert_eq!(daemon.host.sockets(), ["control.sock", "vm0-net0.net", "vm0-net0.vf"]);
     assert_eq!(daemon.json(&["vf"]).as_array().unwrap().len(), 1);
     guest.get(0x0008).unwrap();
 }
@@ -125,7 +125,7 @@ fn a_limit_of_descriptors_that_is_too_low_is_named_with_what_is_needed() {
     let output = Command::new("sh").args(["-c", limited, program]).arg(&config).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    check(&error, &["64 VFs for VMs", "need 4480", "1000", "LimitNOFILE"]);
+    check(&error, &["64 VFs for VMs", "need 4992", "1000", "LimitNOFILE"]);
     assert_eq!(host.sockets(), Vec::<String>::new());
 }
 
@@ -171,7 +171,7 @@ fn what_the_miniport_refuses_has_its_status_and_exit_code_one() {
         assert!(text.starts_with(answer), "{request}: {text}");
     }
     assert_eq!(daemon.json(&["vf"]).as_array().unwrap().len(), 1);
-    assert_eq!(daemon.host.sockets(), ["control.sock", "vm0-net0.vf"]);
+    assert_eq!(daemon.host.sockets(), ["control.sock", "vm0-net0.net", "vm0-net0.vf"]);
 }
 
 #[test]

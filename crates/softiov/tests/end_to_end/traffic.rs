@@ -123,7 +123,7 @@ fn access_vlans_are_apart_and_their_guests_see_no_tags() {
     // The worker serves one sender in order: when this frame is there, so is all that came before.
     assert!(b.drain(&mut a).is_empty());
     assert_eq!((c.received(), d.received()), (None, None));
-    assert_eq!(daemon.drops(0, "no_destination"), 2);
+    assert_eq!(daemon.drops(0, "forwarding:no_destination"), 2);
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub(crate) struct Chain {
     buffers: ArrayVec<Buffer, MAX_BUFFERS>,
     /// How many of the buffers are to be read.
     readable: usize,
+    /// The device only reads: what the indirect tables of packed rings say of direction does not count.
+    pub(super) read_only: bool,
     /// Room for the private copy of an indirect table.
     pub(super) table: [[u8; DESCRIPTOR]; MAX_BUFFERS],
 }
@@ -52,7 +54,22 @@ pub(crate) struct Chain {
 impl Chain {
     pub(crate) fn new() -> Self {
         let table = [[0; DESCRIPTOR]; MAX_BUFFERS];
-        Self { id: 0, slots: 0, fault: None, walked: 0, buffers: ArrayVec::new(), readable: 0, table }
+        Self {
+            id: 0,
+            slots: 0,
+            fault: None,
+            walked: 0,
+            buffers: ArrayVec::new(),
+            readable: 0,
+            read_only: false,
+            table,
+        }
+    }
+
+    /// A chain of a transmit queue. DPDK's driver leaves the flag `WRITE` on some entries of a packed ring's indirect
+    /// tables, the header's among them, which the back ends that it was tried with do not look at.
+    pub(crate) fn to_transmit() -> Self {
+        Self { read_only: true, ..Self::new() }
     }
 
     #[inline]

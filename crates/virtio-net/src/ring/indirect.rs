@@ -3,7 +3,7 @@
 use guest_memory::MemoryView;
 
 use super::RingError;
-use super::chain::{Chain, DESCRIPTOR, Fault, INDIRECT, NEXT};
+use super::chain::{Chain, DESCRIPTOR, Fault, INDIRECT, NEXT, WRITE};
 
 /// How the descriptors of a table follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,11 @@ pub(super) fn follow(
         let length = u32::from_le_bytes([i, j, k, l]);
         let (third, fourth) = (u16::from_le_bytes([m, n]), u16::from_le_bytes([o, p]));
         // In a packed ring the third field is the buffer id, which has no meaning here.
-        let flags = if order == Order::Linked { third } else { fourth };
+        let flags = match order {
+            Order::Linked => third,
+            Order::Sequential if chain.read_only => fourth & !WRITE,
+            Order::Sequential => fourth,
+        };
         if flags & INDIRECT != 0 {
             return Err(RingError::Indirect);
         }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use miniport::Action;
 use nic_switch::VfId;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
@@ -42,6 +43,7 @@ pub(super) struct EventLoop {
 const ALARM: u64 = 0;
 const LISTENER: u64 = 1 << 32;
 const CLIENT: u64 = 2 << 32;
+const LINK: u64 = 3 << 32;
 
 impl EventLoop {
     pub(super) fn new(around: Surroundings, orders: Receiver<Mail>) -> Result<Self, BusError> {
@@ -49,6 +51,10 @@ impl EventLoop {
         let (stations, busy, paused) = (BTreeMap::new(), Vec::new(), Vec::new());
         let bus = Self { epoll, stations, orders, around, busy, paused };
         bus.watch(bus.around.alarm.event(), ALARM)?;
+        bus.around.outside.with(|exits| {
+            let mut watched = (0..).zip(&*exits).filter_map(|(number, exit)| Some((number, exit.watched()?)));
+            watched.try_for_each(|(number, watched)| bus.watch(watched, LINK | number))
+        })?;
         Ok(bus)
     }
 
@@ -100,6 +106,7 @@ impl EventLoop {
         let id = u16::try_from(token & 0xffff).unwrap_or(u16::MAX);
         match token & !0xffff {
             LISTENER => self.accept(id),
+            LINK => self.follow_link(id.into()),
             CLIENT => {
                 if flags.contains(EventFlags::OUT) {
                     self.serve(id, Station::write);
@@ -152,6 +159,18 @@ impl EventLoop {
             Order::Stop { .. } => {}
         }
         Ok(())
+    }
+
+    /// The state of a netdev has changed. That of the physical port is the link of the VFs.
+    fn follow_link(&mut self, exit: usize) {
+        if !self.around.outside.take_changes(exit) {
+            return;
+        }
+        for action in self.around.adapter.set_link(self.around.outside.is_running()) {
+            if let Action::LinkChanged { vf, up, .. } = action {
+                self.with(vf, |vf| vf.set_link(up));
+            }
+        }
     }
 
     fn with(&mut self, vf: VfId, action: impl FnOnce(&mut Vf)) {

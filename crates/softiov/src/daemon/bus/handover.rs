@@ -48,12 +48,11 @@ impl EventLoop {
         }
     }
 
-    /// Makes VFs from what an earlier bus left, then lets their guests send.
+    /// Makes VFs from what an earlier bus left.
     pub(super) fn take_over(&mut self, specs: &[VfSpec]) -> Result<(), BusError> {
         for spec in specs {
             self.take_over_one(spec)?;
         }
-        self.around.dataplane.start_fetching();
         Ok(())
     }
 

@@ -216,6 +216,21 @@ fn r12_buffers_of_the_wrong_direction() {
 }
 
 #[test]
+fn r12_directions_in_packed_tables_of_a_transmit_queue_do_not_matter() {
+    for flags in [[WRITE, 0], [0, WRITE], [WRITE, WRITE]] {
+        let mut vm = Vm::new(Features::RING_PACKED | Features::INDIRECT_DESC);
+        let mut sender = Sender::new(vm.ring(1, 16));
+        assert!(sender.send(&vm.view(), &[0; 12], &plain(1, 64), &[12]));
+        let table: u64 = vm.view().read_obj(sender.ring.parts[0]).unwrap();
+        for (entry, flags) in (0..).zip(flags) {
+            vm.view().write_bytes(table + 16 * entry + 14, &flags.to_le_bytes()).unwrap();
+        }
+        assert_eq!(vm.take().len(), 1, "{flags:?}");
+        assert_eq!((vm.malformed(), sender.ring.take(&vm.view()).len()), (vec![], 1));
+    }
+}
+
+#[test]
 fn r13_chains_without_a_frame_n08() {
     for features in [Features::empty(), HOST] {
         for length in (0..=12).chain([13, 24, 25]) {
