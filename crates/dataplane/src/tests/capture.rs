@@ -151,7 +151,7 @@ fn a_capture_ends_with_its_value_and_with_its_worker() {
 #[should_panic(expected = "VPort 99")]
 fn a_place_that_there_is_not_is_refused() {
     let rig = Rig::new(PollMode::Adaptive, &[100]);
-    let point = Point::Port { place: crate::Place::VPort(VPortId(99)), interface: 0 };
+    let point = Point::Port { place: Place::VPort(VPortId(99)), interface: 0 };
     let _ = rig.dataplane.handle().capture(&CaptureSpec { points: vec![point], ..at(&[]) });
 }
 
@@ -215,7 +215,7 @@ fn stages_of_a_switch_and_the_default_vport_are_seen_with_the_tags_that_frames_h
         (frame(switch::mac(1), switch::mac(11), 1), frame(switch::mac(10), MacAddr::BROADCAST, 2));
     send(2, &up);
     send(0, &down);
-    assert_eq!(guests[1].received(), [up.clone()]);
+    assert_eq!(guests[1].received(), std::slice::from_ref(&up));
     let mut tagged = down.clone();
     tagged.splice(12..12, [0x81, 0, 0, 7]);
     let mut found = seen(&mut capture);
@@ -223,7 +223,7 @@ fn stages_of_a_switch_and_the_default_vport_are_seen_with_the_tags_that_frames_h
     let expected = [
         // Out of the NIC switch, and into the extensible one by its external port.
         (0, Way::Sent, None, up.clone()),
-        (1, Way::Sent, None, down),
+        (1, Way::Sent, Some("no_destination"), down),
         (9, Way::Received, None, up),
         // No VF is in the VLAN, and there is no wire.
         (9, Way::Sent, Some("no_destination"), tagged),

@@ -26,9 +26,9 @@ const MOST_SLOTS: u64 = 40;
 const FEWEST_MAPS: u64 = 24;
 /// DMA maps of a VF at most: QEMU with hot-plugged memory devices needs some hundreds.
 const MOST_MAPS: u64 = 4096;
-/// Guest memory of all VFs at most, half of what a process can address on x86-64.
+/// Guest memory of all VMMs at most, half of what a process can address on x86-64.
 const ADDRESS_SPACE: u64 = 64 << 40;
-/// Guest memory of one VF at most: more than the largest guests have.
+/// Guest memory of one VMM at most: more than the largest guests have.
 const MOST_BYTES: u64 = 2 << 40;
 
 /// The share of one VF.
@@ -36,7 +36,7 @@ const MOST_BYTES: u64 = 2 << 40;
 pub(crate) struct Share {
     /// DMA maps at a time.
     pub(crate) dma_maps: u32,
-    /// Bytes of guest memory at a time.
+    /// Bytes of guest memory of one VMM at a time.
     pub(crate) bytes: u64,
     /// Memory regions of the front end of a synthetic adapter.
     pub(crate) memory_slots: u16,
@@ -94,7 +94,8 @@ impl Share {
         let slots = (left / synthetic.max(1)).clamp(FEWEST_SLOTS, MOST_SLOTS);
         Ok(Self {
             dma_maps: u32::try_from(maps).unwrap_or(u32::MAX),
-            bytes: (ADDRESS_SPACE / vfs.max(1)).min(MOST_BYTES),
+            // Two front ends while a VM migrates.
+            bytes: (ADDRESS_SPACE / (vfs + 2 * synthetic).max(1)).min(MOST_BYTES),
             memory_slots: u16::try_from(slots).unwrap_or(u16::MAX),
         })
     }

@@ -109,7 +109,10 @@ fn a_client_killed_in_mid_traffic_costs_the_others_nothing() {
 #[test]
 fn ends_in_order_with_clients_connected_and_takes_its_sockets_along() {
     let daemon = Daemon::with_vms(2, "", "");
-    assert_eq!(daemon.host.sockets(), ["control.sock", "vm0-net0.net", "vm0-net0.vf", "vm1-net0.net", "vm1-net0.vf"]);
+    assert_eq!(
+        daemon.host.sockets(),
+        ["control.sock", "vm0-net0.net", "vm0-net0.vf", "vm1-net0.net", "vm1-net0.vf"]
+    );
     let mut guest = Guest::boot(&daemon.socket(0));
     let (host, log) = daemon.end();
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");

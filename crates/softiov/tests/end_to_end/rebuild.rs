@@ -126,5 +126,8 @@ fn clients_come_and_go_as_before_and_withdrawn_memory_stays_withdrawn() {
     crate::common::wait_until("both are gone", || daemon.guest_mappings() == 0);
     rebuild(&daemon);
     assert_eq!(daemon.fds(), before);
-    assert_eq!(daemon.host.sockets(), ["control.sock", "vm0-net0.net", "vm0-net0.vf", "vm1-net0.net", "vm1-net0.vf"]);
+    assert_eq!(
+        daemon.host.sockets(),
+        ["control.sock", "vm0-net0.net", "vm0-net0.vf", "vm1-net0.net", "vm1-net0.vf"]
+    );
 }

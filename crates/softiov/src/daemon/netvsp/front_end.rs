@@ -23,8 +23,9 @@ use crate::daemon::vf::Surroundings;
 
 /// MTU of an adapter for which none is configured: whatever the guest sends passes.
 const ANY_MTU: u16 = u16::MAX;
-/// Most bytes of guest memory of one front end: more than the largest guests have.
-const MOST_MEMORY: u64 = 2 << 40;
+
+/// Bytes of a log of written pages at most: that of 4 TiB of guest memory.
+const MOST_LOG: usize = 128 << 20;
 
 /// The device that one front end drives.
 pub(super) struct FrontEnd {
@@ -64,7 +65,7 @@ impl fmt::Debug for FrontEnd {
 impl FrontEnd {
     pub(super) fn new(spec: &SyntheticSpec, state: AdapterState, around: &Surroundings, slots: u16) -> Self {
         let rings = state.ring_count();
-        let limits = Limits { max_regions: slots.into(), max_bytes: MOST_MEMORY };
+        let limits = Limits { max_regions: slots.into(), max_bytes: around.share.bytes };
         Self {
             spec: spec.clone(),
             state,
@@ -307,7 +308,8 @@ impl Backend for FrontEnd {
     fn set_log(&mut self, log: Option<FileRange<'_>>) -> Result<(), Errno> {
         let made = log.map(|range| {
             let fd = range.fd.try_clone_to_owned().map_err(|_| Errno::NFILE)?;
-            let length = usize::try_from(range.size).map_err(|_| Errno::INVAL)?;
+            let length =
+                usize::try_from(range.size).ok().filter(|bytes| *bytes <= MOST_LOG).ok_or(Errno::FBIG)?;
             let pages = SharedPages::open_part(fd, range.offset, length).map_err(|error| {
                 self.messages.warn(format_args!("the log of written pages cannot be used: {error}"));
                 Errno::INVAL
