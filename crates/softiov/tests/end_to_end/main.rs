@@ -9,4 +9,5 @@ mod network;
 mod rebuild;
 mod refusals;
 mod resources;
+mod synthetic;
 mod traffic;

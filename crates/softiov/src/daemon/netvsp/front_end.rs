@@ -264,6 +264,10 @@ impl Backend for FrontEnd {
             Errno::INVAL
         })?;
         self.listen(number, ring.kick).inspect_err(|_| self.state.stop_ring(number))?;
+        if self.is_ready() && !self.attached {
+            // Now, not when the messages behind this one are handled: the guest may be heard and spoken to.
+            self.attach();
+        }
         self.around.dataplane.kick(self.place()).kick();
         Ok(())
     }

@@ -197,12 +197,15 @@ impl Station {
     fn choose(&mut self) {
         let chosen =
             self.clients.iter().rev().find(|client| client.device.is_ready()).map(|client| client.serial);
+        // Whoever gets ready takes the adapter at once, even if it is not the newest.
+        let taken =
+            self.clients.iter().any(|client| Some(client.serial) != chosen && client.device.is_attached());
         for client in &mut self.clients {
             let stale = client.device.take_stale();
             if Some(client.serial) != chosen {
                 // Whoever has the adapter next takes it from the worker's hand; if nobody has, it is taken here.
                 if chosen.is_some() { client.device.replaced() } else { client.device.detach() }
-            } else if stale || !client.device.is_attached() {
+            } else if stale || taken || !client.device.is_attached() {
                 client.device.attach();
             }
         }

@@ -14,6 +14,7 @@
 pub(crate) mod daemon;
 pub(crate) mod driver;
 pub(crate) mod frames;
+pub(crate) mod front_end;
 pub(crate) mod memory;
 pub(crate) mod stream;
 pub(crate) mod vmm;
