@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`memory`] | memory of a guest, seen by the guest as well as by a device |
 //! | [`vf`] | both halves of a VF and what the daemon puts round them, in one thread |
+//! | [`synthetic`] | a synthetic adapter with its worker, in one thread |
+//! | [`rings`] | what a guest may do with its virtqueues, and what then must hold |
 //! | [`frames`] | frames built and checked by the definitions of their checksums |
 //!
 //! Each target under `fuzz_targets/` says at its head what it proves. It drives a crate by its public interface,
@@ -16,4 +18,6 @@
 
 pub mod frames;
 pub mod memory;
+pub mod rings;
+pub mod synthetic;
 pub mod vf;

@@ -2,21 +2,24 @@
 //!
 //! A guest is a stock Debian kernel with a small initramfs, run by a stock QEMU that lives in a Debian root of its own
 //! (`target/lab/root`, made once by [`setup`]). [`runner`] enters a [`sandbox`] of private namespaces, so that neither
-//! a mount nor a process nor a frame can outlive or leave a run, and calls the [`cases`] one after another. What a case
+//! a mount nor a process nor a frame can outlive or leave a run, and calls the [`cases`], two at a time. What a case
 //! leaves behind (consoles, the daemon's log and configuration) is kept in `target/lab/run/<case>`.
 
 mod agent;
+mod capture;
 mod cases;
 mod config;
 mod daemon;
 mod deadline;
 mod lines;
+mod namespace;
 mod net;
 mod qmp;
 mod runner;
 mod sandbox;
 mod scene;
 pub(crate) mod setup;
+mod shell;
 mod vm;
 
 use std::path::PathBuf;
@@ -47,6 +50,9 @@ pub(crate) enum Command {
     /// Runs cases in the sandbox that `run` has entered.
     #[command(hide = true)]
     Inside {
+        /// Number of the lane.
+        #[arg(long)]
+        lane: u32,
         /// The filter of `run`.
         #[arg(default_value = "")]
         filter: String,
@@ -73,7 +79,7 @@ pub(crate) fn main(command: Command) -> Result<Tally> {
             setup::run()?;
             sandbox::enter(&["lab", "inside-shell"])?;
         }
-        Command::Inside { filter } => return runner::run_inside(&filter),
+        Command::Inside { lane, filter } => return runner::run_inside(lane, &filter),
         Command::InsideShell => runner::shell_inside()?,
     }
     Ok(Tally::default())

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cargo xtask ci` | format, lints, unit tests, docs, dependency rules, house rules |
 //! | `cargo xtask lab` | makes real guests (stock Debian kernel, stock QEMU) and runs tests in them |
+//! | `cargo xtask dpdk` | DPDK's virtio driver against the daemon's synthetic adapters |
 //! | `cargo xtask fuzz` | runs the fuzz targets for a while |
 //! | `cargo xtask test` | all of it |
 //!
@@ -11,6 +12,7 @@
 //! workspace that does not build must still be able to say so.
 
 mod ci;
+mod dpdk;
 mod fuzz;
 mod lab;
 mod lints;
@@ -41,6 +43,8 @@ enum Task {
     /// Makes and drives real guests (needs root).
     #[command(subcommand)]
     Lab(lab::Command),
+    /// DPDK's virtio driver, in all its forms, against the daemon's synthetic adapters.
+    Dpdk,
     /// Runs the fuzz targets, all or one.
     Fuzz {
         /// How long each target runs.
@@ -49,7 +53,7 @@ enum Task {
         /// The target to run; all when absent.
         target: Option<String>,
     },
-    /// Everything: `ci`, the lab, and a short run of each fuzz target.
+    /// Everything: `ci`, `dpdk`, the lab, and a short run of each fuzz target.
     Test,
 }
 
@@ -68,6 +72,7 @@ fn dispatch(task: Task) -> Result<Tally> {
     match task {
         Task::Ci => suite::report("ci", ci::run()?),
         Task::Lab(command) => lab::main(command),
+        Task::Dpdk => suite::report("dpdk", dpdk::run()?),
         Task::Fuzz { seconds, target } => suite::report("fuzz", fuzz::run(seconds, target.as_deref())?),
         Task::Test => suite::run(),
     }

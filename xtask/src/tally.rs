@@ -20,6 +20,12 @@ impl Tally {
         Self { passed, failed }
     }
 
+    /// The counts of which this is the text.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (passed, failed) = text.strip_suffix(" failed")?.split_once(" passed, ")?;
+        Some(Self::new(passed.parse().ok()?, failed.parse().ok()?))
+    }
+
     /// How many failed.
     pub(crate) const fn failed(self) -> u32 {
         self.failed
@@ -57,3 +63,6 @@ impl fmt::Display for Tally {
         write!(f, "{} passed, {} failed", self.passed, self.failed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,11 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
+
+use crate::process;
 
 /// The workspace's root directory.
 pub(crate) fn root() -> PathBuf {
@@ -15,6 +18,18 @@ pub(crate) fn root() -> PathBuf {
 /// Cargo's build directory: `CARGO_TARGET_DIR`, or `target` in the workspace.
 pub(crate) fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// The daemon that the lab and DPDK drive.
+pub(crate) fn daemon() -> PathBuf {
+    target_dir().join("quick/softiov")
+}
+
+/// Builds it.
+pub(crate) fn build_daemon() -> Result<()> {
+    let mut cargo = Command::new(cargo());
+    cargo.current_dir(root());
+    process::run(cargo.args(["build", "--profile", "quick", "--quiet", "--package", "softiov"]))
 }
 
 /// The cargo that runs this program.

@@ -4,7 +4,11 @@ mod addresses;
 mod basics;
 mod cli;
 mod lifecycle;
+mod migration;
+mod outside;
+mod policies;
 mod selfcheck;
+mod synthetic;
 mod throughput;
 mod vlan;
 
@@ -94,6 +98,31 @@ pub(super) const ALL: &[Case] = &[
         vlan::eight_vfs_all_pairs,
         "four guests with two VFs reach each other in a VLAN and not across",
     ),
+    case(
+        "synthetic_traffic",
+        5,
+        synthetic::synthetic_traffic,
+        "synthetic adapters with two queue pairs, a VF and the host reach each other, TSO frames stay whole",
+    ),
+    case(
+        "synthetic_mtu_vlan",
+        4,
+        synthetic::synthetic_mtu_vlan,
+        "9000 bytes pass in a VLAN between synthetic adapters and a VF",
+    ),
+    case(
+        "outside_tap",
+        5,
+        outside::outside_tap,
+        "a synthetic adapter and a VF reach a machine behind a tap netdev, TSO frames stay whole",
+    ),
+    case(
+        "outside_packet",
+        6,
+        outside::outside_packet,
+        "the same behind a packet socket, with VM queues, VLANs, and a link that goes down and up",
+    ),
+    case("outside_xdp", 5, outside::outside_xdp, "the same behind AF_XDP"),
     case("mac_change_refused", 4, addresses::mac_change, "only a trusted adapter may change its MAC address"),
     case(
         "promiscuous_shows_nothing",
@@ -118,5 +147,23 @@ pub(super) const ALL: &[Case] = &[
         5,
         lifecycle::datapath_rebuild_20x,
         "a stream survives 20 rebuilds of the data path",
+    ),
+    case(
+        "port_security",
+        5,
+        policies::port_security,
+        "ACL, DHCP guard and router guard stop a guest's own servers, and permit what they should",
+    ),
+    case(
+        "port_policies",
+        6,
+        policies::port_policies,
+        "mirror, spoof guard, bandwidth, storm limit, private VLANs, and a guest with 10,000 addresses",
+    ),
+    case(
+        "live_migration",
+        6,
+        migration::live_migration,
+        "a guest migrates under TCP and UDP, and a migration that fails or is given up leaves no trace",
     ),
 ];

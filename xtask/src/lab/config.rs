@@ -6,6 +6,10 @@ use serde::Serialize;
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Config {
     adapter: AdapterPool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uplink: Option<Uplink>,
+    #[serde(rename = "switch", skip_serializing_if = "Vec::is_empty")]
+    switches: Vec<Switch>,
     #[serde(rename = "vm")]
     pub(super) vms: Vec<VmConfig>,
 }
@@ -13,6 +17,28 @@ pub(super) struct Config {
 #[derive(Debug, Clone, Serialize)]
 struct AdapterPool {
     total_vfs: u16,
+}
+
+/// What the physical port leads to.
+#[derive(Debug, Clone, Serialize)]
+struct Uplink {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    interface: &'static str,
+}
+
+/// The extensible switch, when more is to be said of it than that it is there.
+#[derive(Debug, Clone, Serialize)]
+struct Switch {
+    name: &'static str,
+    #[serde(rename = "host")]
+    hosts: Vec<HostAdapter>,
+}
+
+/// A network adapter of the host.
+#[derive(Debug, Clone, Serialize)]
+struct HostAdapter {
+    interface: &'static str,
 }
 
 /// One VM and its network adapters.
@@ -36,6 +62,17 @@ pub(super) struct Adapter {
     #[serde(skip_serializing_if = "Option::is_none")]
     trunk: Option<Trunk>,
     trusted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iov_weight: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vmq_weight: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) queue_pairs: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mtu: Option<u16>,
+    /// Policies of its port.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    port: toml::Table,
 }
 
 /// The VLANs that a trunk adapter may tag.
@@ -70,12 +107,30 @@ impl Config {
         let vms: Vec<VmConfig> = vms.collect();
         let total_vfs = vms.iter().map(|vm| vm.adapters.len()).sum::<usize>().max(8);
         let total_vfs = u16::try_from(total_vfs).expect("a case has at most 255 x 255 adapters");
-        Self { adapter: AdapterPool { total_vfs }, vms }
+        Self { adapter: AdapterPool { total_vfs }, uplink: None, switches: Vec::new(), vms }
     }
 
     /// Two VMs with one plain adapter each.
     pub(super) fn pair() -> Self {
         Self::plain(2, 1)
+    }
+
+    /// With a physical port of this kind, which leads to this netdev.
+    pub(super) fn uplink(self, kind: &'static str, interface: &'static str) -> Self {
+        Self { uplink: Some(Uplink { kind, interface }), ..self }
+    }
+
+    /// With an adapter of the host on the extensible switch.
+    pub(super) fn host_adapter(self, interface: &'static str) -> Self {
+        Self { switches: vec![Switch { name: "external", hosts: vec![HostAdapter { interface }] }], ..self }
+    }
+
+    /// Takes the VFs away from all.
+    pub(super) fn synthetic(mut self) -> Self {
+        for adapter in self.vms.iter_mut().flat_map(|vm| &mut vm.adapters) {
+            *adapter = adapter.clone().synthetic();
+        }
+        self
     }
 
     /// Changes one adapter.
@@ -103,7 +158,48 @@ impl Config {
 impl Adapter {
     fn plain(vm: u8, adapter: u8) -> Self {
         let mac = format!("02:00:00:00:{:02x}:{adapter:02x}", vm + 1);
-        Self { name: format!("net{adapter}"), mac, vlan: None, trunk: None, trusted: false }
+        Self {
+            name: format!("net{adapter}"),
+            mac,
+            vlan: None,
+            trunk: None,
+            trusted: false,
+            iov_weight: None,
+            vmq_weight: None,
+            queue_pairs: None,
+            mtu: None,
+            port: toml::Table::new(),
+        }
+    }
+
+    /// Without a VF.
+    pub(super) fn synthetic(self) -> Self {
+        Self { iov_weight: Some(0), ..self }
+    }
+
+    /// With this claim to a VM queue; 0 for none.
+    pub(super) fn vmq_weight(self, weight: u8) -> Self {
+        Self { vmq_weight: Some(weight), ..self }
+    }
+
+    /// With this many queue pairs of its synthetic part.
+    pub(super) fn queue_pairs(self, pairs: u16) -> Self {
+        Self { queue_pairs: Some(pairs), ..self }
+    }
+
+    /// Whose guest is told of this MTU.
+    pub(super) fn mtu(self, mtu: u16) -> Self {
+        Self { mtu: Some(mtu), ..self }
+    }
+
+    pub(super) fn is_synthetic(&self) -> bool {
+        self.iov_weight == Some(0)
+    }
+
+    /// With these policies of its port, the keys of `port`, besides those that it has.
+    pub(super) fn port(mut self, policies: &str) -> Self {
+        self.port.extend(policies.parse::<toml::Table>().expect("a case has sensible policies"));
+        self
     }
 
     /// An access port of a VLAN.

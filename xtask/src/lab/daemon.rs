@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::config::Config;
 use super::deadline::Deadline;
+use super::namespace::Namespace;
 use super::vm::Killed;
 use crate::{process, workspace};
 
@@ -60,32 +61,25 @@ pub(super) struct Daemon {
     deadline: Deadline,
 }
 
-/// The daemon's program, in the profile that is shipped.
-pub(super) fn binary() -> PathBuf {
-    workspace::target_dir().join("release/softiov")
-}
-
-/// Builds the daemon.
-pub(super) fn build() -> Result<()> {
-    let mut cargo = Command::new(workspace::cargo());
-    process::run(cargo.current_dir(workspace::root()).args([
-        "build",
-        "--release",
-        "--quiet",
-        "--package",
-        "softiov",
-    ]))
-}
-
 impl Daemon {
     /// Starts the daemon with a configuration, its sockets and logs in `dir`, and waits until it answers.
     pub(super) fn start(dir: &str, config: &Config, deadline: Deadline) -> Result<Self> {
+        Self::launch(Command::new(workspace::daemon()), dir, config, deadline)
+    }
+
+    /// The same, on a host of its own.
+    pub(super) fn start_on(host: &Namespace, dir: &str, config: &Config, deadline: Deadline) -> Result<Self> {
+        let mut command = host.network();
+        command.arg(workspace::daemon());
+        Self::launch(command, dir, config, deadline)
+    }
+
+    fn launch(mut command: Command, dir: &str, config: &Config, deadline: Deadline) -> Result<Self> {
         let file = format!("{dir}/softiov.toml");
         fs::write(&file, config.file(dir))?;
         let control = format!("{dir}/control.sock");
         let log_path = Path::new(dir).join("daemon.log");
         let log = File::create(&log_path)?;
-        let mut command = Command::new(binary());
         command.args(["run", "-c", &file, "--control", &control]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let began = Instant::now();
@@ -111,6 +105,13 @@ impl Daemon {
     /// Calls the command line against this daemon, however it ends.
     pub(super) fn try_call(&self, arguments: &[&str]) -> Result<Call> {
         call(&[arguments, &["--control", &self.control]].concat())
+    }
+
+    /// Starts a call of the command line that goes on until it is told to end.
+    pub(super) fn spawn(&self, arguments: &[&str]) -> Result<Killed> {
+        let mut command = Command::new(workspace::daemon());
+        command.args(arguments).args(["--control", &self.control]).stdin(Stdio::null());
+        Ok(Killed(command.spawn().with_context(|| format!("cannot run `{}`", process::shown(&command)))?))
     }
 
     /// Calls the command line, which must succeed, and returns what it printed.
@@ -188,10 +189,22 @@ impl Daemon {
     }
 }
 
+impl Drop for Daemon {
+    /// A case that fails leaves beside the log what the daemon showed last.
+    fn drop(&mut self) {
+        if let (Ok(None), Ok(Call { success: true, stdout, .. })) =
+            (self.process.0.try_wait(), self.try_call(&["show", "-o", "json"]))
+        {
+            // It only helps to find the cause; the case has failed already.
+            let _ = fs::write(self.log.with_file_name("show.json"), stdout);
+        }
+    }
+}
+
 /// Calls softiov's command line with a limit.
 pub(super) fn call(arguments: &[&str]) -> Result<Call> {
     let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", "20"]).arg(binary()).args(arguments).stdin(Stdio::null());
+    command.args(["--signal=KILL", "20"]).arg(workspace::daemon()).args(arguments).stdin(Stdio::null());
     let output = command.output().with_context(|| format!("cannot run `{}`", process::shown(&command)))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Call { success: output.status.success(), stdout: text(&output.stdout), stderr: text(&output.stderr) })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::shell::Shell;
 use super::vm::Vm;
 
 /// How long a link may take to come up, and a first answer to arrive, on a busy emulated machine.
@@ -27,14 +28,18 @@ pub(super) fn up(guest: &Vm, index: usize) -> Result<Link> {
 
 /// Brings a device of a guest up in subnet `net`.
 pub(super) fn up_device(guest: &Vm, dev: &str, net: usize) -> Result<Link> {
-    let number = guest.number();
+    up_as(guest, dev, net, guest.number())
+}
+
+/// Brings a device up with the addresses `10.0.NET.NUMBER` and `fd00:NET::NUMBER`.
+pub(super) fn up_as(place: &dyn Shell, dev: &str, net: usize, number: u8) -> Result<Link> {
     let link =
         Link { dev: dev.to_owned(), v4: format!("10.0.{net}.{number}"), v6: format!("fd00:{net}::{number}") };
     let Link { v4, v6, .. } = &link;
-    guest.sh(&format!(
+    place.sh(&format!(
         "ip addr replace {v4}/24 dev {dev} && ip link set {dev} up && ip addr replace {v6}/64 dev {dev} nodad"
     ))?;
-    guest.until(&format!("grep -q 1 /sys/class/net/{dev}/carrier"), PATIENCE)?;
+    place.until(&format!("ip link show dev {dev} | grep -q LOWER_UP"), PATIENCE)?;
     Ok(link)
 }
 
@@ -45,12 +50,12 @@ pub(super) fn up_all<const N: usize>(guests: &[Vm; N]) -> Result<[Link; N]> {
 }
 
 /// Pings an address until three answers have come.
-pub(super) fn ping(from: &Vm, to: &str) -> Result<()> {
+pub(super) fn ping(from: &dyn Shell, to: &str) -> Result<()> {
     ping_with(from, "", to)
 }
 
 /// Pings with further options.
-pub(super) fn ping_with(from: &Vm, options: &str, to: &str) -> Result<()> {
+pub(super) fn ping_with(from: &dyn Shell, options: &str, to: &str) -> Result<()> {
     from.sh(&format!("ping -n -q -c 3 -i 0.1 -w {} {options} {to}", PATIENCE.as_secs())).map(drop)
 }
 
@@ -67,12 +72,12 @@ pub(super) fn unanswered(from: &Vm, dev: &str, source: &str, to: &str) -> Result
 }
 
 /// Starts a continuous ping.
-pub(super) fn start_pinging(from: &Vm, to: &str, period: &str) -> Result<()> {
+pub(super) fn start_pinging(from: &dyn Shell, to: &str, period: &str) -> Result<()> {
     from.start("pinging", &format!("ping -n -q -i {period} {to}"))
 }
 
 /// Ends the continuous ping; returns (sent, lost).
-pub(super) fn stop_pinging(from: &Vm) -> Result<(u64, u64)> {
+pub(super) fn stop_pinging(from: &dyn Shell) -> Result<(u64, u64)> {
     from.sh("kill -INT $(pidof ping)")?;
     let output = from.finish("pinging", PATIENCE)?;
     let (sent, received) =
@@ -101,24 +106,24 @@ pub(super) struct Stream {
 }
 
 /// Starts an iperf3 server unless it runs.
-pub(super) fn serve_iperf(guest: &Vm) -> Result<()> {
+pub(super) fn serve_iperf(guest: &dyn Shell) -> Result<()> {
     guest.sh("pidof iperf3 >/dev/null || iperf3 -s -D")?;
     guest.until("ss -Hltn | grep -q :5201", PATIENCE).map(drop)
 }
 
 /// Runs an iperf3 stream to its end; it must move data.
-pub(super) fn iperf(from: &Vm, to: &str, options: &str) -> Result<Stream> {
+pub(super) fn iperf(from: &dyn Shell, to: &str, options: &str) -> Result<Stream> {
     start_iperf(from, to, options)?;
     finish_iperf(from, options)
 }
 
 /// Starts an iperf3 stream.
-pub(super) fn start_iperf(from: &Vm, to: &str, options: &str) -> Result<()> {
+pub(super) fn start_iperf(from: &dyn Shell, to: &str, options: &str) -> Result<()> {
     from.start("iperf", &format!("iperf3 -c {to} -J -i 0 --connect-timeout 20000 {options}"))
 }
 
 /// Waits for the end of the stream.
-pub(super) fn finish_iperf(from: &Vm, options: &str) -> Result<Stream> {
+pub(super) fn finish_iperf(from: &dyn Shell, options: &str) -> Result<Stream> {
     let output = from.finish("iperf", Duration::from_secs(90))?;
     let stream = stream(&output.text).with_context(|| format!("iperf3 {options} on {}", from.name()))?;
     ensure!(output.status == 0 && stream.bytes > 0, "iperf3 {options} on {}: no data arrived", from.name());
@@ -139,15 +144,17 @@ fn stream(text: &str) -> Result<Stream> {
     Ok(Stream { bytes, lost_percent })
 }
 
-/// All checksum errors that a guest has counted: its protocol stacks and its driver.
-pub(super) fn checksum_errors(guest: &Vm, dev: &str) -> Result<u64> {
-    let text = guest.sh(&format!("cat /proc/net/snmp /proc/net/snmp6; ethtool -S {dev}"))?;
+/// All checksum errors that a guest has counted: its protocol stacks, and its driver if that counts them.
+pub(super) fn checksum_errors(guest: &dyn Shell, dev: &str) -> Result<u64> {
+    let text = guest
+        .sh(&format!("cat /proc/net/snmp /proc/net/snmp6; ethtool -i {dev}; ethtool -S {dev} || true"))?;
     let errors = count_checksum_errors(&text);
     errors.with_context(|| format!("{} shows no checksum counters: {text}", guest.name()))
 }
 
 /// Sums `InCsumErrors` of the tables of `snmp` (a line of names, a line of values), the same names of `snmp6`
-/// (a name and a value on each line), and the driver's `rx_csum_offload_errors`. `None` when one of the three is absent.
+/// (a name and a value on each line), and ixgbevf's `rx_csum_offload_errors`. `None` when one of them is absent; no other
+/// driver has the last.
 fn count_checksum_errors(text: &str) -> Option<u64> {
     let (mut tables, mut singles, mut driver) = (None, None, None);
     let add = |sum: &mut Option<u64>, value: &str| {
@@ -168,11 +175,12 @@ fn count_checksum_errors(text: &str) -> Option<u64> {
             _ => names = line,
         }
     }
-    Some(tables? + singles? + driver?)
+    let driver = if text.contains("driver: ixgbevf") { driver? } else { 0 };
+    Some(tables? + singles? + driver)
 }
 
 /// The value of one counter of `ethtool -S`.
-pub(super) fn driver_counter(guest: &Vm, dev: &str, name: &str) -> Result<u64> {
+pub(super) fn driver_counter(guest: &dyn Shell, dev: &str, name: &str) -> Result<u64> {
     let text = guest.sh(&format!("ethtool -S {dev}"))?;
     let found = text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
     let value = found.with_context(|| format!("`ethtool -S {dev}` has no {name}"))?;

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use super::config::Config;
 use super::daemon::Daemon;
 use super::deadline::Deadline;
+use super::namespace::Namespace;
 use super::sandbox;
-use super::vm::{Booting, Nic, Vm, VmSpec};
+use super::vm::{Booting, Kind, Nic, Vm, VmSpec};
 
 /// What a case runs in: its directory and the time that it has.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Lab {
         format!("{}/{}", sandbox::RUN, self.case)
     }
 
-    /// Starts a daemon, and one guest for each VM with a VF for each adapter.
+    /// Starts a daemon, and one guest for each VM with a VF or a synthetic adapter for each adapter.
     pub(super) fn scene(&self, config: &Config) -> Result<Scene> {
         self.scene_without(config, &[])
     }
@@ -42,23 +43,42 @@ impl Lab {
     /// The same, but these adapters (guest, adapter) are not plugged at the start.
     pub(super) fn scene_without(&self, config: &Config, later: &[(usize, usize)]) -> Result<Scene> {
         let daemon = Daemon::start(&self.dir(), config, self.deadline)?;
+        let guests = self.boot(self.specs(config, later))?;
+        Ok(Scene { daemon, guests })
+    }
+
+    /// A daemon on a host of its own, and its guests.
+    pub(super) fn scene_on(&self, host: &Namespace, config: &Config) -> Result<Scene> {
+        let daemon = Daemon::start_on(host, &self.dir(), config, self.deadline)?;
+        let guests = self.boot(self.specs(config, &[]))?;
+        Ok(Scene { daemon, guests })
+    }
+
+    /// The guests of a configuration.
+    pub(super) fn specs(&self, config: &Config, later: &[(usize, usize)]) -> Vec<VmSpec> {
         let specs = config.vms.iter().enumerate().map(|(vm, of)| VmSpec {
             cpus: of.cpus,
             nics: of
                 .adapters
                 .iter()
                 .enumerate()
-                .map(|(index, adapter)| Nic {
-                    id: adapter.name.clone(),
-                    mac: adapter.mac.clone(),
-                    socket: format!("{}/{}-{}.vf", self.dir(), of.name, adapter.name),
-                    plugged: !later.contains(&(vm, index)),
+                .map(|(index, adapter)| {
+                    let (kind, socket) =
+                        if adapter.is_synthetic() { (Kind::Synthetic, "net") } else { (Kind::Vf, "vf") };
+                    Nic {
+                        kind,
+                        queue_pairs: adapter.queue_pairs.unwrap_or(1),
+                        mtu: adapter.mtu,
+                        id: adapter.name.clone(),
+                        mac: adapter.mac.clone(),
+                        socket: format!("{}/{}-{}.{socket}", self.dir(), of.name, adapter.name),
+                        plugged: !later.contains(&(vm, index)),
+                    }
                 })
                 .collect(),
             ..VmSpec::new(&of.name, u8::try_from(vm + 1).expect("a case has few guests"))
         });
-        let guests = self.boot(specs.collect())?;
-        Ok(Scene { daemon, guests })
+        specs.collect()
     }
 
     /// Starts guests, all at once, and waits for each.

@@ -27,6 +27,7 @@ pub(crate) fn run() -> Result<()> {
         ("debootstrap", "debootstrap"),
         ("unshare", "util-linux"),
         ("setpriv", "util-linux"),
+        ("nsenter", "util-linux"),
         ("chroot", "coreutils"),
     ] {
         if !process::exists(program) {

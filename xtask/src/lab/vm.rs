@@ -1,6 +1,7 @@
 //! A guest: one QEMU process, its agent and its monitor.
 
 mod args;
+mod migration;
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -8,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::json;
@@ -17,6 +18,7 @@ use super::agent::{Agent, COMMAND, Output};
 use super::deadline::Deadline;
 use super::qmp::Qmp;
 use super::sandbox;
+use super::shell::Shell;
 use crate::process;
 
 /// How long a guest may take to start: 3 s on an idle machine, much longer beside others on a busy one.
@@ -33,15 +35,29 @@ pub(super) struct VmSpec {
     pub(super) memory_mib: u32,
     pub(super) cpus: u8,
     pub(super) nics: Vec<Nic>,
+    /// Where it waits for a guest that migrates, instead of starting one: a socket.
+    pub(super) incoming: Option<String>,
 }
 
-/// A VF for a guest; each has a root port of its own.
+/// What a guest has of an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Vf,
+    Synthetic,
+}
+
+/// An adapter of a guest; each has a root port of its own.
 #[derive(Debug, Clone)]
 pub(super) struct Nic {
+    pub(super) kind: Kind,
+    /// Queue pairs of a synthetic adapter.
+    pub(super) queue_pairs: u16,
+    /// Largest MTU of a synthetic adapter that the guest is told of, if it is told of one.
+    pub(super) mtu: Option<u16>,
     /// QEMU's id of the device.
     pub(super) id: String,
     pub(super) mac: String,
-    /// The VF's socket.
+    /// The socket of the VF, or of the synthetic adapter.
     pub(super) socket: String,
     /// Whether it is there at the guest's start; otherwise it is hot-plugged.
     pub(super) plugged: bool,
@@ -82,7 +98,7 @@ impl Drop for Killed {
 impl VmSpec {
     /// A guest without a network.
     pub(super) fn new(name: &str, number: u8) -> Self {
-        Self { name: name.to_owned(), number, memory_mib: 256, cpus: 1, nics: Vec::new() }
+        Self { name: name.to_owned(), number, memory_mib: 256, cpus: 1, nics: Vec::new(), incoming: None }
     }
 
     /// Starts the guest's QEMU. `dir` is the same path here and in QEMU's root.
@@ -104,26 +120,43 @@ impl VmSpec {
 
 impl Booting {
     /// Waits until the guest serves commands.
-    pub(super) fn await_ready(mut self) -> Result<Vm> {
-        let name = self.spec.name.clone();
+    pub(super) fn await_ready(self) -> Result<Vm> {
+        let until = self.deadline.within(BOOT);
+        let vm = self.await_qemu()?;
+        vm.agent.borrow_mut().await_ready(until).with_context(|| format!("guest {}", vm.name()))?;
+        Ok(vm)
+    }
+
+    /// Waits until QEMU is there. One that waits for a guest serves commands from when that has come.
+    pub(super) fn await_qemu(mut self) -> Result<Vm> {
         let until = self.deadline.within(BOOT);
         let mut connect = || -> Result<(Agent, Qmp)> {
             let agent = Agent::new(accept(&mut self.process.0, &self.agent, until)?)?;
             let qmp = Qmp::new(accept(&mut self.process.0, &self.qmp, until)?, self.deadline)?;
             Ok((agent, qmp))
         };
-        let (mut agent, qmp) = connect().with_context(|| format!("QEMU of {name}"))?;
-        agent.await_ready(until).with_context(|| format!("guest {name}"))?;
+        let (agent, qmp) = connect().with_context(|| format!("QEMU of {}", self.spec.name))?;
         let (agent, qmp) = (RefCell::new(agent), RefCell::new(qmp));
         Ok(Vm { spec: self.spec, process: self.process, agent, qmp, deadline: self.deadline })
     }
 }
 
-impl Vm {
-    pub(super) fn name(&self) -> &str {
+impl Shell for Vm {
+    fn name(&self) -> &str {
         &self.spec.name
     }
 
+    fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    fn try_sh(&self, command: &str) -> Result<Output> {
+        let until = self.deadline.within(COMMAND);
+        self.agent.borrow_mut().run(command, until).with_context(|| format!("guest {}", self.name()))
+    }
+}
+
+impl Vm {
     pub(super) fn number(&self) -> u8 {
         self.spec.number
     }
@@ -131,62 +164,6 @@ impl Vm {
     /// The MAC address of adapter `index`.
     pub(super) fn mac(&self, index: usize) -> &str {
         &self.spec.nics[index].mac
-    }
-
-    /// Runs a command, however it ends.
-    pub(super) fn try_sh(&self, command: &str) -> Result<Output> {
-        let until = self.deadline.within(COMMAND);
-        self.agent.borrow_mut().run(command, until).with_context(|| format!("guest {}", self.name()))
-    }
-
-    /// Runs a command that must succeed, and returns what it printed.
-    pub(super) fn sh(&self, command: &str) -> Result<String> {
-        let output = self.try_sh(command)?;
-        ensure!(
-            output.status == 0,
-            "{}: `{command}` failed with {}: {}",
-            self.name(),
-            output.status,
-            output.text
-        );
-        Ok(output.text)
-    }
-
-    /// Runs a command that must fail, and returns what it printed.
-    pub(super) fn refuses(&self, command: &str) -> Result<String> {
-        let output = self.try_sh(command)?;
-        ensure!(output.status != 0, "{}: `{command}` succeeded and must not: {}", self.name(), output.text);
-        Ok(output.text)
-    }
-
-    /// Runs a command again and again until it succeeds, and returns what it printed then.
-    pub(super) fn until(&self, command: &str, limit: Duration) -> Result<String> {
-        let until = self.deadline.within(limit);
-        loop {
-            let output = self.try_sh(&format!("{{ {command}; }} || {{ sleep 0.1; false; }}"))?;
-            if output.status == 0 {
-                return Ok(output.text);
-            }
-            if Instant::now() >= until {
-                bail!("{}: `{command}` still fails after {limit:?}: {}", self.name(), output.text);
-            }
-        }
-    }
-
-    /// Starts a command in the background, in a subshell; [`Self::finish`] with the same name collects it.
-    pub(super) fn start(&self, job: &str, command: &str) -> Result<()> {
-        self.sh(&format!(
-            "rm -f /tmp/{job}.out /tmp/{job}.rc; \
-             {{ ( {command} ) >/tmp/{job}.out 2>&1; echo $? >/tmp/{job}.rc; }} >/dev/null 2>&1 &"
-        ))?;
-        Ok(())
-    }
-
-    /// Waits until a background command has ended by itself.
-    pub(super) fn finish(&self, job: &str, limit: Duration) -> Result<Output> {
-        let status = self.until(&format!("test -s /tmp/{job}.rc && cat /tmp/{job}.rc"), limit)?;
-        let text = self.sh(&format!("cat /tmp/{job}.out"))?;
-        Ok(Output { status: status.trim().parse().context("the status of a job is a number")?, text })
     }
 
     /// The name of the network device that adapter `index` has in the guest, once it is there.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::super::config::{Adapter, Config};
 use super::super::net;
 use super::super::scene::Lab;
+use super::super::shell::Shell;
 use super::super::vm::Vm;
 
 /// How long a capture may take to start or to end.

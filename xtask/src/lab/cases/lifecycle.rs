@@ -6,6 +6,7 @@ use super::super::config::Config;
 use super::super::daemon::Footprint;
 use super::super::net;
 use super::super::scene::Lab;
+use super::super::shell::Shell;
 
 /// Alpha's first adapter carries traffic to beta; its second comes and goes beside it.
 pub(super) fn hotplug_100_cycles(lab: &Lab) -> Result<()> {

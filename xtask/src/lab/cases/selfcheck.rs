@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::super::scene::Lab;
+use super::super::shell::Shell;
 use super::super::vm::VmSpec;
 
 /// Boots two guests without a VF and tries everything that the other cases rely on.

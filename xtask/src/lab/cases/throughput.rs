@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use super::super::config::Config;
 use super::super::net::{self, Link};
 use super::super::scene::Lab;
+use super::super::shell::Shell;
 use super::super::vm::Vm;
 
 /// Seconds of a stream: enough for thousands of frames on an emulated processor.

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::super::config::{Adapter, Config, Vlans};
 use super::super::net::{self, Link};
 use super::super::scene::Lab;
+use super::super::shell::Shell;
 use super::super::vm::Vm;
 
 /// Adds a VLAN device on top of a guest's first adapter, in subnet `vlan`.

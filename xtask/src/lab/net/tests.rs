@@ -7,6 +7,7 @@ Udp: InDatagrams InErrors InCsumErrors IgnoredMulti
 Udp: 5 0 1 0
 Icmp6InCsumErrors               \t0
 Udp6InCsumErrors                \t4
+driver: ixgbevf
 NIC statistics:
      rx_packets: 77
      rx_csum_offload_errors: 8
@@ -21,6 +22,12 @@ fn checksum_errors_of_all_layers_are_summed() {
 fn a_layer_without_counters_is_noticed() {
     assert_eq!(count_checksum_errors(&SNMP.replace("rx_csum_offload_errors", "other")), None);
     assert_eq!(count_checksum_errors(&SNMP.replace("6InCsumErrors", "6Other")), None);
+}
+
+#[test]
+fn a_driver_that_does_not_count_checksum_errors_has_none() {
+    let other = SNMP.replace("ixgbevf", "virtio_net").replace("rx_csum_offload_errors", "other");
+    assert_eq!(count_checksum_errors(&other), Some(7));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::process;
 
 const INIT: &str = include_str!("init.sh");
 /// Copied from the root with the libraries that they load; each other command is busybox's.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "/usr/bin/busybox",
     "/usr/bin/dash",
     "/usr/bin/ip",
@@ -27,6 +27,7 @@ const PROGRAMS: [&str; 12] = [
     "/usr/bin/tcpdump",
     "/usr/sbin/bridge",
     "/usr/sbin/ethtool",
+    "/usr/sbin/radvd",
     "/usr/sbin/tc",
 ];
 /// Files that programs open while they run; libgcc is what iperf3 cancels its threads with.

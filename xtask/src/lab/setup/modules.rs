@@ -5,8 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 
 /// The modules of a guest. Drivers that Debian builds into its kernel (IPv6, AF_PACKET, virtio-pci) need no file.
-pub(super) const WANTED: [&str; 9] =
-    ["8021q", "bridge", "failover", "gve", "ixgbevf", "macvlan", "net_failover", "veth", "virtio_net"];
+pub(super) const WANTED: [&str; 10] = [
+    "8021q",
+    "bridge",
+    "failover",
+    "gve",
+    "ixgbevf",
+    "macvlan",
+    "net_failover",
+    "pktgen",
+    "veth",
+    "virtio_net",
+];
 
 /// The files of `wanted` and their dependencies, out of the text of `modules.dep`.
 pub(super) fn closure<'a>(modules_dep: &'a str, wanted: &[&str]) -> Result<BTreeSet<&'a str>> {

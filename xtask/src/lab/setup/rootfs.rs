@@ -14,7 +14,7 @@ const SUITE: &str = "trixie";
 /// QEMU has a vfio-user client since 10.1, and the backports' is the one that the design was tried on.
 const BACKPORTS: &str = "trixie-backports";
 const FROM_BACKPORTS: [&str; 2] = ["qemu-system-x86", "linux-modules-cloud-amd64"];
-const TOOLS: [&str; 11] = [
+const TOOLS: [&str; 12] = [
     "busybox-static",
     "cpio",
     "ethtool",
@@ -24,6 +24,7 @@ const TOOLS: [&str; 11] = [
     "kmod",
     "pci.ids",
     "pciutils",
+    "radvd",
     "tcpdump",
     "xz-utils",
 ];

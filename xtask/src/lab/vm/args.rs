@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::setup::{INITRAMFS, KERNEL};
-use super::{Nic, VmSpec};
+use super::{Kind, Nic, VmSpec};
 
 /// How the guest's processors are emulated: what works on every machine.
 const ACCELERATOR: &str = "tcg,thread=multi";
@@ -33,8 +33,16 @@ pub(super) fn driven(spec: &VmSpec, dir: &str) -> Vec<String> {
     add("-chardev", format!("socket,id=agent,path={dir}/{name}.agent"));
     add("-serial", "chardev:agent".to_owned());
     add("-qmp", format!("unix:{dir}/{name}.qmp"));
+    if let Some(socket) = &spec.incoming {
+        add("-incoming", format!("unix:{socket}"));
+    }
     for (index, nic) in spec.nics.iter().enumerate() {
         add("-device", format!("pcie-root-port,id={},chassis={},slot={}", port(index), index + 1, index + 1));
+        if nic.kind == Kind::Synthetic {
+            let id = &nic.id;
+            add("-chardev", format!("socket,id={id}-char,path={},reconnect-ms=500", nic.socket));
+            add("-netdev", format!("vhost-user,id={id}-back,chardev={id}-char,queues={}", nic.queue_pairs));
+        }
         if nic.plugged {
             add("-device", device(nic, index).to_string());
         }
@@ -42,14 +50,35 @@ pub(super) fn driven(spec: &VmSpec, dir: &str) -> Vec<String> {
     args
 }
 
-/// A VF as QEMU's `-device` and QMP's `device_add` take it.
+/// An adapter as QEMU's `-device` and QMP's `device_add` take it.
 pub(super) fn device(nic: &Nic, index: usize) -> Value {
-    json!({
-        "driver": "vfio-user-pci",
-        "id": nic.id,
-        "bus": port(index),
-        "socket": { "type": "unix", "path": nic.socket },
-    })
+    match nic.kind {
+        Kind::Vf => json!({
+            "driver": "vfio-user-pci",
+            "id": nic.id,
+            "bus": port(index),
+            "socket": { "type": "unix", "path": nic.socket },
+        }),
+        Kind::Synthetic => {
+            let mut device = json!({
+                "driver": "virtio-net-pci",
+                "id": nic.id,
+                "bus": port(index),
+                "netdev": format!("{}-back", nic.id),
+                "mac": nic.mac,
+                "romfile": "",
+            });
+            if nic.queue_pairs > 1 {
+                device["mq"] = true.into();
+                // One for each ring, one for changes of the configuration, one for the control queue.
+                device["vectors"] = (2 * nic.queue_pairs + 2).into();
+            }
+            if let Some(mtu) = nic.mtu {
+                device["host_mtu"] = mtu.into();
+            }
+            device
+        }
+    }
 }
 
 fn port(index: usize) -> String {
