@@ -73,7 +73,7 @@ pub struct PortCounters {
     pub(crate) dropped: [Counter; DropReason::ALL.len()],
     pub(crate) dropped_by_switch: [Counter; vswitch::DropReason::ALL.len()],
     pub(crate) refused: [Counter; Refusal::ALL.len()],
-    /// Times that a frame waited for room at its receiver.
+    /// Times that a frame waited for room at its receiver, or for bandwidth.
     pub(crate) held: Counter,
     /// Frames received from the NIC switch with no stop in the extensible switch.
     pub(crate) direct: Counter,
@@ -101,7 +101,7 @@ pub struct PortStatistics {
     pub sent: Traffic,
     /// What was put into the guest's buffers.
     pub received: Traffic,
-    /// Times that the guest's frames waited for room at their receiver.
+    /// Times that the guest's frames waited for room at their receiver, or for bandwidth.
     pub held: u64,
     /// Of the frames received, those that came by a VM queue: from the NIC switch with no stop in the extensible
     /// switch.

@@ -42,6 +42,10 @@ impl Worker {
         while consumed.frames < burst.len() {
             let first = consumed.frames;
             let decided = self.decide::<WATCHED>(from, burst, first, now);
+            if decided == 0 {
+                self.rest(from, now);
+                break;
+            }
             for index in first..first + decided {
                 let frame = burst.frame(index);
                 match self.one::<WATCHED>(from, index - first, &frame, std::mem::take(&mut resume), now) {
@@ -60,11 +64,12 @@ impl Worker {
     pub(crate) fn send_as(&mut self, from: usize, frame: &[u8], burst: &mut Burst) {
         burst.clear();
         let now = clock::tsc();
-        if burst.insert(frame).is_ok() && self.slots.get(from).is_some_and(Option::is_some) {
-            self.decide::<true>(from, burst, 0, now);
-            if let Fate::Held { .. } = self.one::<true>(from, 0, &burst.frame(0), 0, now) {
-                self.held.remove(from);
-            }
+        if burst.insert(frame).is_ok()
+            && self.slots.get(from).is_some_and(Option::is_some)
+            && self.decide::<true>(from, burst, 0, now) == 1
+            && let Fate::Held { .. } = self.one::<true>(from, 0, &burst.frame(0), 0, now)
+        {
+            self.held.remove(from);
         }
         burst.clear();
     }
@@ -86,8 +91,18 @@ impl Worker {
         consumed.frames as u64
     }
 
+    /// Port `from` has sent all that its maximum bandwidth allows for now.
+    fn rest(&mut self, from: usize, now: Cycles) {
+        let Place::Nic(nic) = self.extent.place(from) else { return };
+        let until = self.router.rests_until(self.snapshot.load(), nic, now);
+        if let Some(Some(slot)) = self.slots.get_mut(from) {
+            slot.held_until = Some(until.unwrap_or(now));
+            self.held.insert(from);
+        }
+    }
+
     /// Decides frames of `burst`, from number `first` on, all by one state of the switches; the number of those that
-    /// were decided. Before the first of them is put: the stores of a put take long, since they go to memory that the
+    /// were decided: none if the first has to wait for bandwidth. Before the first of them is put: the stores of a put take long, since they go to memory that the
     /// guest has in its cache, and decisions in between would wait for them.
     fn decide<const WATCHED: bool>(
         &mut self,
@@ -104,7 +119,12 @@ impl Worker {
             if !self.router.has_room() {
                 break;
             }
-            self.decisions.push(self.router.decide::<WATCHED>(at, from, &burst.frame(index), now));
+            let decision = self.router.decide::<WATCHED>(at, from, &burst.frame(index), now);
+            if matches!(decision.outcome, Outcome::Drop(Lost::Switch(vswitch::DropReason::Bandwidth))) {
+                // It waits, and those behind it.
+                break;
+            }
+            self.decisions.push(decision);
         }
         for excluded in self.router.excluded() {
             if let Some(Some(slot)) = self.slots.get(excluded.place as usize) {

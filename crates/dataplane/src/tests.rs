@@ -12,6 +12,7 @@ mod port;
 mod sleeping;
 #[expect(unreachable_pub, reason = "the benchmark uses it too")]
 mod switch;
+mod switched;
 mod vf;
 
 use std::sync::Arc;

@@ -14,8 +14,9 @@ use crate::{
     VlanPolicy,
 };
 
-/// A burst above the maximum bandwidth is what the port may send in 1/100 s, above the storm limit in 1/10 s.
-const BANDWIDTH_BURST: u64 = 100;
+/// A burst above the maximum bandwidth is what the port may send in 1/20 s, so that a worker that is late by that much
+/// on a busy host costs it nothing; above the storm limit in 1/10 s.
+const BANDWIDTH_BURST: u64 = 20;
 const STORM_BURST: u64 = 10;
 
 /// The path of a switch that is being put together.
