@@ -1,22 +1,24 @@
 //! The worker that moves frames.
 //!
-//! A [`Dataplane`] is a thread that owns [`port::Port`]s, one per VPort, and does nothing but this, over and over:
+//! A [`Dataplane`] is a thread that owns [`port::Port`]s (each at a [`Place`]: the VPort of a VF, a NIC on an extensible
+//! switch, the physical port) and does nothing but this, over and over:
 //!
 //! ```text
 //!   quiescent point                 nothing of guest memory or of the forwarding state is held here
 //!     commands (attach, detach)     only when there are any
-//!     for each port that was kicked, holds frames, or has a timer due:
-//!        fetch a burst -> decide each frame by the forwarding snapshot -> put -> complete
+//!     for each port that was kicked or is polled, holds frames, or has a timer due:
+//!        fetch a burst -> decide each frame by the snapshot of both switches -> put -> complete
 //!     flush the ports that were touched
 //!   nothing to do for a while: sleep until a kick
 //! ```
 //!
-//! Per frame there is no lock, no allocation, no system call. The control side replaces the forwarding snapshot whole
-//! ([`Handle::publish`]) and waits for quiescent points ([`Handle::quiesce`]) before it takes away memory.
+//! Per frame there is no lock, no allocation, no system call. The control side replaces the [`Snapshot`] whole
+//! ([`Handle::publish_nic_switch`], [`Handle::publish_switches`]) and waits for quiescent points ([`Handle::quiesce`])
+//! before it takes away memory.
 //!
 //! A receiver without room holds its local sender back for a while instead of losing the frame: see `hold`.
 //!
-//! The crate knows ports and the NIC switch, no device, no protocol, no policy.
+//! The crate knows ports and the two switches, no device, no protocol, no policy.
 #![forbid(unsafe_code)]
 
 mod capture;

@@ -53,9 +53,9 @@ fn frames_pass_between_synthetic_adapters_and_vfs_and_broadcasts_come_once() {
     switch.send(&numbered(vf.mac, switch.mac, 5, 60));
     assert_eq!(number(&vf.receive()), 5);
     switch.send(&numbered(BROADCAST, switch.mac, 6, 60));
+    assert_eq!((number(&vf.receive()), number(&queue.receive())), (6, 6));
     vf.send(&numbered(BROADCAST, vf.mac, 7, 60));
-    assert_eq!((number(&vf.receive()), number(&queue.receive()), number(&switch.receive())), (6, 6, 7));
-    assert_eq!(number(&queue.receive()), 7);
+    assert_eq!((number(&queue.receive()), number(&switch.receive())), (7, 7));
     // Whatever came twice would be there before this.
     queue.send(&numbered(vf.mac, queue.mac, 8, 60));
     queue.send(&numbered(switch.mac, queue.mac, 9, 60));
