@@ -46,8 +46,8 @@ pub(crate) fn run(seconds: u32, target: Option<&str>) -> Result<Tally> {
     ui::step("building the fuzz targets");
     process::run(fuzzer.cargo().args(["fuzz", "build"])).context("the fuzz targets do not build")?;
     ui::step(&format!("fuzzing each of {} targets for {seconds} s", chosen.len()));
-    // A target keeps one processor busy: as many at a time as there are.
-    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    // A target keeps a processor busy; three share one, so that a short run of all is short.
+    let workers = 3 * thread::available_parallelism().map_or(1, NonZero::get);
     let waiting = Mutex::new(chosen.into_iter());
     let tally = Mutex::new(tally);
     thread::scope(|scope| {
