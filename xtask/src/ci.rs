@@ -74,7 +74,8 @@ fn dependency_rules() -> Result<()> {
     if !process::exists("cargo-deny") {
         ui::line(&format!("installing cargo-deny {CARGO_DENY} (once)"));
         let install = ["install", "cargo-deny", "--debug", "--locked", "--quiet", "--version", CARGO_DENY];
-        process::run(cargo().args(install)).context("cargo-deny is missing and could not be installed")?;
+        process::run(cargo().env("CARGO_PROFILE_DEV_DEBUG", "0").args(install))
+            .context("cargo-deny is missing and could not be installed")?;
     }
     process::run(cargo().args(["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]))
 }

@@ -38,7 +38,7 @@ pub(crate) fn run(seconds: u32, target: Option<&str>) -> Result<Tally> {
     }
     if !process::exists("cargo-fuzz") {
         ui::line(&format!("installing cargo-fuzz {CARGO_FUZZ} (once)"));
-        let install = ["install", "cargo-fuzz", "--locked", "--quiet", "--version", CARGO_FUZZ];
+        let install = ["install", "cargo-fuzz", "--debug", "--locked", "--quiet", "--version", CARGO_FUZZ];
         process::run(Command::new(workspace::cargo()).args(install))
             .context("cargo-fuzz is missing and could not be installed")?;
     }
