@@ -102,8 +102,8 @@ impl Worker {
     }
 
     /// Decides frames of `burst`, from number `first` on, all by one state of the switches; the number of those that
-    /// were decided: none if the first has to wait for bandwidth. Before the first of them is put: the stores of a put take long, since they go to memory that the
-    /// guest has in its cache, and decisions in between would wait for them.
+    /// were decided: none if the first has to wait for bandwidth. Before the first of them is put: the stores of a put
+    /// take long, since they go to memory that the guest has in its cache, and decisions in between would wait for them.
     fn decide<const WATCHED: bool>(
         &mut self,
         from: usize,

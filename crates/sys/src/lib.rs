@@ -5,7 +5,7 @@
 //! * [`EventFd`]: an eventfd that came from a peer, checked to be one, so that signalling it cannot block.
 //! * [`clock`]: the time stamp counter and its rate.
 //!
-//! One of the two crates with unsafe code (the other is `guest-memory`). It knows nothing of devices, guests or
+//! One of the three crates with unsafe code (the others are `guest-memory` and `uplink`). It knows nothing of devices, guests or
 //! protocols and depends on no other crate of the workspace.
 
 pub mod clock;
