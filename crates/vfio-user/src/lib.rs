@@ -10,7 +10,7 @@
 //!   \____________ Connection ___________________/
 //! ```
 //!
-//! - [`Listener`] owns the socket path and hands out one client at a time.
+//! - [`sys::Listener`] owns the socket path and hands out one client at a time.
 //! - [`Connection`] moves bytes and file descriptors, never blocks, and does a bounded amount of work per call. The
 //!   owner brings the event loop, and takes the connection apart and together again over a restart.
 //! - [`Session`] is the protocol as a state machine without I/O. What it refuses has a [`Reason`] and a counter.
@@ -29,7 +29,6 @@ mod connection;
 mod decoder;
 mod device;
 mod handover;
-mod listener;
 mod output;
 pub mod protocol;
 mod reason;
@@ -44,7 +43,6 @@ pub use device::{
     IrqInfo, Mapping, MmapArea, RegionInfo, SetIrqs,
 };
 pub use handover::{RestoreError, SessionState};
-pub use listener::{BindError, Listener};
 pub use output::{OUTPUT_BOUND, Output};
 pub use reason::{Counters, Reason};
 pub use request::Request;

@@ -77,7 +77,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that has just been made, by [`Listener`](crate::Listener) or [`Connector`](crate::Connector).
+    /// A connection that has just been made, by [`sys::Listener`] or [`Connector`](crate::Connector).
     #[must_use]
     pub fn new(stream: UnixStream, limits: Limits) -> Self {
         Self { stream, decoder: Decoder::default(), session: Session::new(limits) }

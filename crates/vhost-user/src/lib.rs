@@ -10,7 +10,7 @@
 //!   \____________ Connection ___________________/
 //! ```
 //!
-//! - [`Listener`] owns a socket path and hands out front ends that connect; [`Connector`] says when to [`connect`] to a
+//! - [`sys::Listener`] owns a socket path and hands out front ends that connect; [`Connector`] says when to [`connect`] to a
 //!   front end that listens. A connection is the same either way.
 //! - [`Connection`] moves bytes and file descriptors, never blocks, and does a bounded amount of work per call. The
 //!   owner brings the event loop, and takes the connection apart and together again over a restart.
@@ -36,7 +36,6 @@ mod connector;
 mod decoder;
 mod handover;
 mod inflight;
-mod listener;
 mod memory;
 mod output;
 pub mod protocol;
@@ -51,7 +50,6 @@ pub use connector::{ConnectError, Connector, Step, connect};
 pub use decoder::{BadHeader, Decoder, Fds, Message};
 pub use handover::{RestoreError, SessionState};
 pub use inflight::InflightShape;
-pub use listener::{BindError, Listener};
 pub use memory::{MemoryRegion, SharedRegion};
 pub use output::{OUTPUT_BOUND, Output};
 pub use reason::{Counters, Reason};

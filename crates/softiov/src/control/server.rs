@@ -11,8 +11,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use sys::Listener;
 use tokio::net::UnixListener;
-use vfio_user::Listener;
 
 use super::CAPTURE_ID;
 use crate::daemon::{Daemon, DaemonError, parse_oid};

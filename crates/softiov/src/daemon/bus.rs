@@ -62,7 +62,7 @@ pub(crate) struct Bus {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BusError {
     #[error(transparent)]
-    Bind(#[from] vfio_user::BindError),
+    Bind(#[from] sys::BindError),
     #[error(transparent)]
     Vf(#[from] VfError),
     #[error("the bus has no thread or file descriptor left")]

@@ -67,7 +67,7 @@ enum Order {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NetVspError {
     #[error(transparent)]
-    Bind(#[from] vhost_user::BindError),
+    Bind(#[from] sys::BindError),
     #[error("NetVSP has no thread or file descriptor left")]
     Os(#[from] io::Error),
     #[error("the NetVSP thread has ended")]

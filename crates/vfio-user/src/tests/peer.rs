@@ -5,10 +5,11 @@ use std::sync::mpsc;
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use sys::Listener;
 use vfio_user::Client;
 
 use super::support::*;
-use crate::{Closed, Connection, DEFAULT_MAX_DMA_MAPS, DmaRange, DmaUnmap, IrqAction, Listener};
+use crate::{Closed, Connection, DEFAULT_MAX_DMA_MAPS, DmaRange, DmaUnmap, IrqAction};
 
 /// The smallest event loop that an owner can have; ends when the client leaves.
 fn serve(listener: &Listener) -> (TestDevice, Closed) {

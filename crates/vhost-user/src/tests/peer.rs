@@ -14,8 +14,10 @@ use vhost::{VhostBackend, VhostUserDirtyLogRegion, VhostUserMemoryRegionInfo, Vr
 use vmm_sys_util::eventfd::EventFd;
 
 use super::support::*;
+use sys::Listener;
+
 use crate::protocol::{features, protocol_features};
-use crate::{Closed, Connection, Connector, Listener, Step, connect};
+use crate::{Closed, Connection, Connector, Step, connect};
 
 /// The smallest event loop that an owner can have; ends when the front end leaves.
 fn serve(stream: std::os::unix::net::UnixStream) -> (Vec<Call>, Closed, u64) {

@@ -14,8 +14,8 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
+use sys::Listener;
 use vf82599::VfState;
-use vfio_user::Listener;
 
 use super::station::{Next, Station};
 use super::{BusError, Mail, Order};

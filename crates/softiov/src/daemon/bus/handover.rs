@@ -19,8 +19,9 @@
 
 use std::path::PathBuf;
 
+use sys::Listener;
 use vf82599::VfState;
-use vfio_user::{Connection, Listener, SessionState};
+use vfio_user::{Connection, SessionState};
 
 use super::BusError;
 use super::event_loop::EventLoop;

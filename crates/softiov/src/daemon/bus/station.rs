@@ -6,7 +6,8 @@ use std::io;
 use std::os::fd::AsFd;
 
 use rustix::event::epoll::EventFlags;
-use vfio_user::{Closed, Connection, DmaWriteError, Listener, Progress};
+use sys::Listener;
+use vfio_user::{Closed, Connection, DmaWriteError, Progress};
 
 use crate::daemon::vf::Vf;
 use crate::view::VfDeviceView;

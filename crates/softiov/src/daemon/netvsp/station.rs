@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
-use vhost_user::{Closed, Connection, Connector, Limits, Listener, Progress, SessionState, Step};
+use sys::Listener;
+use vhost_user::{Closed, Connection, Connector, Limits, Progress, SessionState, Step};
 use virtio_net::AdapterState;
 
 use super::front_end::FrontEnd;

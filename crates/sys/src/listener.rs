@@ -1,4 +1,4 @@
-//! The socket on which a device waits for its client.
+//! A Unix socket at a path, on which a device waits for its client.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
