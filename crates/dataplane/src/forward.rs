@@ -52,10 +52,13 @@ impl Worker {
                     Fate::Done | Fate::Nowhere => consumed.frames += 1,
                     Fate::Held { pieces } => {
                         consumed.pieces = pieces;
+                        self.router.take_back(index - first);
+                        self.count_excluded();
                         return self.complete(from, burst, consumed, was_held, now);
                     }
                 }
             }
+            self.count_excluded();
         }
         self.complete(from, burst, consumed, was_held, now)
     }
@@ -67,9 +70,11 @@ impl Worker {
         if burst.insert(frame).is_ok()
             && self.slots.get(from).is_some_and(Option::is_some)
             && self.decide::<true>(from, burst, 0, now) == 1
-            && let Fate::Held { .. } = self.one::<true>(from, 0, &burst.frame(0), 0, now)
         {
-            self.held.remove(from);
+            if let Fate::Held { .. } = self.one::<true>(from, 0, &burst.frame(0), 0, now) {
+                self.held.remove(from);
+            }
+            self.count_excluded();
         }
         burst.clear();
     }
@@ -114,7 +119,7 @@ impl Worker {
         let at = self.snapshot.load();
         let from = at.extent.place(from);
         self.decisions.clear();
-        self.router.begin();
+        self.router.begin(at, from);
         for index in first..burst.len() {
             if !self.router.has_room() {
                 break;
@@ -122,16 +127,21 @@ impl Worker {
             let decision = self.router.decide::<WATCHED>(at, from, &burst.frame(index), now);
             if matches!(decision.outcome, Outcome::Drop(Lost::Switch(vswitch::DropReason::Bandwidth))) {
                 // It waits, and those behind it.
+                self.router.take_back(self.decisions.len());
                 break;
             }
             self.decisions.push(decision);
         }
+        self.decisions.len()
+    }
+
+    /// Counts the receivers that a policy of theirs kept frames from that are done with.
+    fn count_excluded(&self) {
         for excluded in self.router.excluded() {
             if let Some(Some(slot)) = self.slots.get(excluded.place as usize) {
                 slot.counters.dropped_by_switch[excluded.reason.index()].add(1);
             }
         }
-        self.decisions.len()
     }
 
     fn one<const WATCHED: bool>(

@@ -99,6 +99,10 @@ pub(crate) struct Router {
     shown: Vec<Shown>,
     /// Decisions since the list was emptied.
     decided: u32,
+    /// Of each of them, what its switch had charged before.
+    marks: Vec<usize>,
+    /// The switch that the frames pass, if one.
+    charging: Option<usize>,
     /// Most copies of one frame.
     most: usize,
 }
@@ -114,13 +118,24 @@ impl Router {
             excluded: Vec::with_capacity(places),
             shown: Vec::with_capacity(MAX_SHOWN),
             decided: 0,
+            marks: Vec::with_capacity(BURST),
+            charging: None,
             most: places,
         }
     }
 
-    /// Forgets what was decided.
+    /// Forgets what was decided: it stands. The frames that come next are from `from`.
     #[inline]
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, at: &Snapshot, from: Place) {
+        self.charging = match from {
+            Place::Nic(nic) => at.switches.connection(nic),
+            Place::VPort(_) | Place::Physical => at.switches.external(),
+        }
+        .map(|entry| entry.switch);
+        if let Some(switch) = self.charging {
+            self.states[switch].settle();
+        }
+        self.marks.clear();
         self.targets.clear();
         self.excluded.clear();
         self.shown.clear();
@@ -131,6 +146,15 @@ impl Router {
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         self.targets.capacity() - self.targets.len() >= self.most
+    }
+
+    /// Decision number `first` and those after it will be made again: what they charged is taken back, and what they
+    /// excluded is not reported.
+    pub(crate) fn take_back(&mut self, first: usize) {
+        if let (Some(switch), Some(mark)) = (self.charging, self.marks.get(first)) {
+            self.states[switch].take_back(*mark);
+        }
+        self.excluded.retain(|excluded| (excluded.decision as usize) < first);
     }
 
     #[inline]
@@ -173,6 +197,7 @@ impl Router {
     ) -> Decision {
         let start = self.targets.len();
         self.crossing = Crossing::None;
+        self.marks.push(self.charging.map_or(0, |switch| self.states[switch].mark()));
         let tag = frame.meta().tag;
         let decided = match from {
             Place::VPort(vport) => self.by_nic_switch::<WATCHED>(at, Source::VPort(vport), frame, tag, now),

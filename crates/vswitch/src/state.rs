@@ -1,11 +1,16 @@
 //! What a worker keeps between frames: stations, rate limits, meters.
 
+pub(crate) mod journal;
+#[cfg(test)]
+mod tests;
+
 use port::Cycles;
 
 use crate::extension::acl::Meter;
 use crate::extension::limiter::Bucket;
 use crate::learning::{Lesson, Station};
 use crate::path::{Memos, Path};
+use crate::state::journal::{Charge, Journal};
 use crate::{DEFAULT_AGEING_SECONDS, Learned, Learning, MAX_LEARNED, MAX_PORTS, PortId};
 
 /// How many stations a port that is not external may have at most.
@@ -14,7 +19,9 @@ const QUOTA: u16 = 256;
 /// The memory of one worker for the decisions of one switch. Its tables have a fixed size; only when the path is replaced
 /// does it make the list of meters anew.
 ///
-/// Rate limits are kept here, so all that a port sends must be decided on with the same `State`.
+/// Rate limits are kept here, so all that a port sends must be decided on with the same `State`. A decision charges limits
+/// and meters at once. Of frames that are not delivered after all, and are decided on again, that can be taken back
+/// ([`State::take_back`]).
 #[derive(Debug, Clone)]
 pub struct State {
     /// Of the path that it was last used with.
@@ -22,6 +29,7 @@ pub struct State {
     pub(crate) learning: Learning,
     pub(crate) ports: Box<[PortMemory]>,
     pub(crate) meters: Vec<Meter>,
+    pub(crate) journal: Journal,
     pub(crate) memos: Memos,
     /// A station's entry is refreshed at most once in so many cycles.
     pub(crate) refresh: Cycles,
@@ -54,6 +62,7 @@ impl State {
             learning: Learning::new(cycles_per_second, ageing_seconds, seed),
             ports: vec![PortMemory::default(); MAX_PORTS as usize + 1].into(),
             meters: Vec::new(),
+            journal: Journal::new(),
             memos: Memos::new(),
             refresh: cycles_per_second / 8,
         }
@@ -74,6 +83,35 @@ impl State {
     #[must_use]
     pub fn meters(&self) -> &[Meter] {
         &self.meters
+    }
+
+    /// What was charged until now stands.
+    #[inline]
+    pub fn settle(&mut self) {
+        self.journal.clear();
+    }
+
+    /// How much was charged since [`State::settle`], for [`State::take_back`].
+    #[inline]
+    #[must_use]
+    pub fn mark(&self) -> usize {
+        self.journal.len()
+    }
+
+    /// Takes back what was charged since [`State::mark`] gave `mark`.
+    pub fn take_back(&mut self, mark: usize) {
+        while let Some(charge) = self.journal.pop(mark) {
+            match charge {
+                Charge::Storm { port, before } => self.ports[port.index()].storm = before,
+                Charge::Bandwidth { port, before } => self.ports[port.index()].bandwidth = before,
+                Charge::Meter { meter, octets } => {
+                    if let Some(meter) = self.meters.get_mut(meter) {
+                        meter.frames = meter.frames.saturating_sub(1);
+                        meter.octets = meter.octets.saturating_sub(octets);
+                    }
+                }
+            }
+        }
     }
 
     /// Takes over what another worker learned. Nothing is taken for a port where `path` does not learn.
@@ -110,6 +148,8 @@ impl State {
     #[cold]
     fn adopt_changes(&mut self, path: &Path) {
         self.generation = Some(path.generation());
+        // It names ports and meters of the path before.
+        self.journal.clear();
         self.memos.clear();
         let learners = path.learners().filter(|&port| Some(port) != path.external()).count();
         let half = u16::try_from(MAX_LEARNED / 2).unwrap_or(u16::MAX);

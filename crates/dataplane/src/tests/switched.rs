@@ -1,10 +1,12 @@
 //! NICs on an extensible switch, and the way between it and the NIC switch.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ethernet::MacAddr;
 use vswitch::{
-    NicParameters, NicType, PortParameters, PortPolicy, PortType, SwitchParameters, SwitchType, VSwitch,
+    Acl, AclAction, AclRule, Direction, NicParameters, NicType, PortParameters, PortPolicy, PortType,
+    SwitchParameters, SwitchType, VSwitch,
 };
 
 use super::port::{Guest, frame, wait};
@@ -148,4 +150,28 @@ fn another_guest_is_not_held_up_by_one_above_its_bandwidth() {
     all.send(Switched::nic(1), &all.nics[1], (0..500).map(|n| frame(nic_mac(1), nic_mac(2), n)));
     assert_eq!(all.nics[2].received().len(), 500);
     assert!(!all.nics[0].outbox.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_frame_that_waits_for_room_is_counted_once_however_often_it_is_decided() {
+    let rule = |action| PortPolicy {
+        acl: Acl { rules: vec![AclRule::any(Direction::Inbound, action)], ..Acl::default() },
+        ..PortPolicy::default()
+    };
+    let all = Switched::new(&[PortPolicy::default(), rule(AclAction::Meter), rule(AclAction::Deny)]);
+    all.nics[1].room.store(0, Ordering::SeqCst);
+    let mut frames = vec![frame(nic_mac(0), nic_mac(1), 0)];
+    frames.extend((1..6).map(|n| frame(nic_mac(0), MacAddr::BROADCAST, n)));
+    all.nics[0].outbox.lock().unwrap().extend(frames);
+    all.dataplane.handle().kick(Switched::nic(0)).kick();
+    wait("the sender to be held", || all.counters[0].read().held > 0);
+    // It is looked at in every round.
+    (0..100).for_each(|_| all.dataplane.handle().quiesce());
+    all.nics[1].room.store(usize::MAX, Ordering::SeqCst);
+    all.send(Switched::nic(1), &all.nics[1], []);
+    wait("the outbox to be empty", || all.nics[0].outbox.lock().unwrap().is_empty());
+    all.dataplane.handle().quiesce();
+    let meters = all.dataplane.handle().report(0).meters;
+    assert_eq!(meters.iter().map(|meter| meter.frames).collect::<Vec<_>>(), [6]);
+    assert_eq!(all.counters[2].read().drops, [("egress:acl", 5)]);
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::connections::{Connection, Connections};
 use super::flow::{Flow, Upper};
+use crate::state::journal::{self, Journal};
 use crate::{Acl, AclAction, AclRule, Direction, Packet, PortId};
 
 /// What a meter counted on one worker.
@@ -71,6 +72,7 @@ pub(crate) enum AclVerdict {
 #[derive(Debug)]
 pub(crate) struct Memory<'a> {
     pub(crate) meters: &'a mut [Meter],
+    pub(crate) journal: &'a mut Journal,
     pub(crate) now: Cycles,
     /// Remember no connection.
     pub(crate) look_only: bool,
@@ -111,7 +113,7 @@ impl CompiledAcl {
         flow: &Flow,
         memory: Memory<'_>,
     ) -> AclVerdict {
-        let Memory { meters, now, look_only } = memory;
+        let Memory { meters, journal, now, look_only } = memory;
         if flow.upper == Upper::Unreadable {
             return AclVerdict::Unreadable;
         }
@@ -138,10 +140,7 @@ impl CompiledAcl {
                     return AclVerdict::Allowed(Some(*index));
                 }
                 AclAction::Meter => {
-                    if let Some(meter) = meters.get_mut(*meter) {
-                        meter.frames += 1;
-                        meter.octets += packet.length as u64;
-                    }
+                    journal::count(meters, *meter, packet.length as u64, journal);
                 }
             }
         }

@@ -78,7 +78,12 @@ impl Path {
         let policy = self.policy(receiver);
         let packet = passage.packet;
         if let Some(acl) = policy.acl.as_ref().filter(|acl| acl.judges(Direction::Inbound)) {
-            let memory = Memory { meters: &mut state.meters, now: passage.now, look_only: R::TRACE };
+            let memory = Memory {
+                meters: &mut state.meters,
+                journal: &mut state.journal,
+                now: passage.now,
+                look_only: R::TRACE,
+            };
             let verdict = acl.judge(Direction::Inbound, packet, passage.flow(), memory);
             record.note(|| Step::acl(port, Direction::Inbound, verdict));
             match verdict {

@@ -7,6 +7,7 @@ use crate::extension::capture::CapturePoint;
 use crate::extension::flow::Upper;
 use crate::extension::{Verdict, dhcp_guard, router_guard};
 use crate::learning::{Lesson, Station};
+use crate::state::journal::Charge;
 
 impl Path {
     /// Shows the frame to captures and capturing extensions, then to filtering ones.
@@ -41,7 +42,12 @@ impl Path {
         let policy = self.policy(passage.sender);
         let port = passage.packet.from;
         if let Some(acl) = policy.acl.as_ref().filter(|acl| acl.judges(Direction::Outbound)) {
-            let memory = Memory { meters: &mut state.meters, now: passage.now, look_only: R::TRACE };
+            let memory = Memory {
+                meters: &mut state.meters,
+                journal: &mut state.journal,
+                now: passage.now,
+                look_only: R::TRACE,
+            };
             let verdict = acl.judge(Direction::Outbound, passage.packet, passage.flow(), memory);
             record.note(|| Step::acl(port, Direction::Outbound, verdict));
             match verdict {
@@ -64,9 +70,11 @@ impl Path {
         }
         if let Some(rate) = policy.bandwidth {
             let bucket = &mut state.ports[port.index()].bandwidth;
+            let before = *bucket;
             if !bucket.admit(rate, passage.packet.length as u64, passage.now) {
                 return Err(DropReason::Bandwidth);
             }
+            state.journal.push(Charge::Bandwidth { port, before });
         }
         Ok(())
     }
@@ -74,8 +82,14 @@ impl Path {
     /// The frame is about to go to many.
     pub(super) fn limit_storm(&self, passage: &Passage<'_>, state: &mut State) -> Result<(), DropReason> {
         let Some(rate) = self.policy(passage.sender).storm else { return Ok(()) };
-        let bucket = &mut state.ports[passage.packet.from.index()].storm;
-        if bucket.admit(rate, 1, passage.now) { Ok(()) } else { Err(DropReason::StormLimit) }
+        let port = passage.packet.from;
+        let bucket = &mut state.ports[port.index()].storm;
+        let before = *bucket;
+        if !bucket.admit(rate, 1, passage.now) {
+            return Err(DropReason::StormLimit);
+        }
+        state.journal.push(Charge::Storm { port, before });
+        Ok(())
     }
 
     /// Learns where the source is.
