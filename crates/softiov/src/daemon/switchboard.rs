@@ -15,7 +15,7 @@ use nic_switch::VPortId;
 use sys::clock;
 use vswitch::{
     NicChanges, NicEnforces, NicParameters, NicState, NicType, Path, PortId, PortParameters, PortPolicy,
-    PortType, RemovalReason, SwitchError, SwitchParameters, SwitchType, VSwitch, VfPath,
+    PortType, RemovalReason, SwitchError, SwitchParameters, SwitchType, VSwitch, VfPath, VfRemoval,
 };
 
 use super::pace::Pace;
@@ -172,6 +172,14 @@ impl Switchboard {
         }
     }
 
+    /// Publishes what VMMs have changed, at once: a guest is about to speak, and has set up rings for it, which costs more
+    /// than this.
+    pub(crate) fn publish_waiting(&self) {
+        if self.unpublished.load(Ordering::Relaxed) {
+            self.publish(&mut self.lock());
+        }
+    }
+
     /// Publishes what VMMs have changed, unless that would be too often: then it says how long it has to wait.
     pub(crate) fn publish_changes(&self) -> Option<Duration> {
         if !self.unpublished.load(Ordering::Relaxed) {
@@ -281,6 +289,29 @@ impl Inner {
         self.connect(nic);
         let Nic { switch, port, .. } = self.nics[nic as usize];
         self.switches[switch].update_nic(port, NicChanges { vf: Some(vf), ..NicChanges::default() })
+    }
+
+    /// The policies of the port of NIC number `nic`.
+    pub(crate) fn policy(&self, nic: u32) -> PortPolicy {
+        let Nic { switch, port, .. } = self.nics[nic as usize];
+        self.switches[switch].port(port).map(|port| port.policy().clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn set_policy(&mut self, nic: u32, policy: PortPolicy) -> Result<(), SwitchError> {
+        let Nic { switch, port, .. } = self.nics[nic as usize];
+        self.switches[switch].set_policy(port, policy)
+    }
+
+    /// NICs on the switch of NIC number `nic` that must lose their VFs, and why. Each is told once.
+    pub(crate) fn take_vf_removals(&mut self, nic: u32) -> Vec<(u32, RemovalReason)> {
+        let number = self.nics[nic as usize].switch;
+        let removals = self.switches[number].take_vf_removals().into_iter();
+        let nic_of = |removal: VfRemoval| {
+            let mut nics = (0_u32..).zip(&self.nics);
+            let (nic, _) = nics.find(|(_, nic)| nic.switch == number && nic.port == removal.port)?;
+            Some((nic, removal.reason))
+        };
+        removals.filter_map(nic_of).collect()
     }
 
     /// Why NIC number `nic` must not have a VF.

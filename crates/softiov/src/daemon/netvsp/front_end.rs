@@ -118,6 +118,7 @@ impl FrontEnd {
 
     /// Gives the queues to the worker, in the place of those that it may have.
     pub(super) fn attach(&mut self) {
+        self.around.switchboard.publish_waiting();
         let notify: Arc<Calls> = Arc::clone(&self.calls);
         let queues = Queues::new(
             self.state.clone(),
