@@ -102,7 +102,7 @@ pub struct Security {
     pub allow_teaming: bool,
 }
 
-/// Bandwidth of what a port sends.
+/// Bandwidth of what a port sends, counted as it is on a wire: a frame that is to be cut as all of its segments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bandwidth {
@@ -213,8 +213,9 @@ impl VlanPolicy {
         }
     }
 
-    /// VLANs of which a trunk sends and receives tagged frames.
-    pub(crate) fn tagged(&self) -> VlanSet {
+    /// VLANs of which the port sends and receives tagged frames: those of a trunk, of others none.
+    #[must_use]
+    pub fn tagged(&self) -> VlanSet {
         let Self::Trunk { allowed, pruned, .. } = self else { return VlanSet::EMPTY };
         let mut vlans = allowed.clone();
         pruned.iter().for_each(|vlan| vlans.remove(vlan));

@@ -1,8 +1,11 @@
 //! What goes into a decision and what comes out.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Deref;
 
-use ethernet::{Layout, MacAddr, VlanTag};
+use ethernet::{Gso, Layout, MacAddr, VlanTag};
 use port::Frame;
 
 use crate::extension::capture::CapturePoint;
@@ -21,6 +24,8 @@ pub struct Packet<'a> {
     pub tag: Option<VlanTag>,
     /// Length of the whole frame in bytes, without outer tag and frame check sequence.
     pub length: usize,
+    /// How the frame is to be cut into segments before it is sent on a wire, if it is.
+    pub cut: Option<Gso>,
 }
 
 impl<'a> Packet<'a> {
@@ -33,13 +38,24 @@ impl<'a> Packet<'a> {
             layout: frame.layout(),
             tag: frame.meta().tag,
             length: frame.len(),
+            cut: frame.meta().gso.map(|segmentation| segmentation.gso),
         }
     }
 
     /// A frame of which only the bytes `header` are known, for tests and traces.
     #[must_use]
     pub fn described(from: PortId, header: &'a [u8], tag: Option<VlanTag>) -> Self {
-        Self { from, header, layout: ethernet::parse(header), tag, length: header.len() }
+        Self { from, header, layout: ethernet::parse(header), tag, length: header.len(), cut: None }
+    }
+
+    /// Bytes of all that the frame becomes on a wire, each segment with headers of its own; counted as
+    /// [`length`](Self::length) is.
+    #[must_use]
+    pub fn wire_length(&self) -> usize {
+        let Some(Gso { mss, header_len, .. }) = self.cut else { return self.length };
+        let headers = usize::from(header_len);
+        let segments = self.length.saturating_sub(headers).div_ceil(usize::from(mss.max(1)));
+        self.length.saturating_add(segments.saturating_sub(1).saturating_mul(headers))
     }
 
     /// Source and destination address, or `None` if the header is too short to have them.

@@ -71,7 +71,7 @@ impl Path {
         if let Some(rate) = policy.bandwidth {
             let bucket = &mut state.ports[port.index()].bandwidth;
             let before = *bucket;
-            if !bucket.admit(rate, passage.packet.length as u64, passage.now) {
+            if !bucket.admit(rate, passage.packet.wire_length() as u64, passage.now) {
                 return Err(DropReason::Bandwidth);
             }
             state.journal.push(Charge::Bandwidth { port, before });

@@ -1,9 +1,12 @@
 //! Rules of `spec/ndis.md`, named after its sections.
 
-use ethernet::{MacAddr, VlanTag};
+use ethernet::{Gso, GsoKind, MacAddr, VlanTag};
 
+use crate::testing::packets::{ethernet, ipv4, tcp};
 use crate::testing::{Lab, SECOND, mac, tag, trunk, vlans};
-use crate::{DropReason, Mirroring, NicParameters, PortParameters, PrivateRole, Suspension, VlanPolicy};
+use crate::{
+    DropReason, Mirroring, NicParameters, Packet, PortParameters, PrivateRole, Suspension, VlanPolicy,
+};
 
 const BROADCAST: MacAddr = MacAddr::BROADCAST;
 
@@ -190,6 +193,28 @@ fn e5_the_maximum_bandwidth_is_kept() {
     assert!((1_000_000..=1_050_120).contains(&octets), "{octets}");
     assert_eq!((lab.path.weight(limited), lab.path.weight(peer)), (40, 0));
     assert_eq!(lab.path.bandwidth_wait(&lab.state, peer, lab.now), None);
+}
+
+#[test]
+fn e5_a_frame_that_is_cut_uses_as_much_bandwidth_as_its_segments() {
+    // One octet takes one cycle.
+    let limited = |policy: &mut crate::PortPolicy| policy.bandwidth.maximum = Some(8_000_000);
+    let bytes = ethernet(mac(2), mac(1), 0x0800, &ipv4(1, 2, 6, 0, &tcp(1, 2)));
+    let sent = |packets: &[(usize, Option<Gso>)]| {
+        let mut lab = Lab::new();
+        let (port, _) = (lab.vm_with(1, limited), lab.vm(2));
+        for &(length, cut) in packets {
+            lab.decide(&Packet { length, cut, ..Packet::described(port, &bytes, None) }).unwrap();
+        }
+        // What it may still send until it has to wait.
+        let frames = (0..).take_while(|_| lab.send(port, mac(2), mac(1)).is_ok()).count();
+        (frames, lab.path.bandwidth_wait(&lab.state, port, lab.now))
+    };
+    let cut = |mss| Some(Gso { kind: GsoKind::TcpV4, mss, header_len: 54 });
+    let segments = [&[(54 + 1448, None); 20][..], &[(54 + 1000, None)]].concat();
+    assert_eq!(sent(&[(54 + 20 * 1448 + 1000, cut(1448))]), sent(&segments));
+    assert_eq!(sent(&[(54 + 100, cut(1))]), sent(&[(54 + 1, None); 100]));
+    assert_eq!(sent(&[(54 + 100, cut(100))]), sent(&[(54 + 100, None)]));
 }
 
 #[test]
