@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::control::{ControlSocket, SOCKET};
-use crate::daemon::{Daemon, RuntimeDir};
+use crate::daemon::{Daemon, RuntimeDir, limit_panic_messages};
 use crate::render;
 
 /// Runs the daemon until a signal ends it.
@@ -20,6 +20,7 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    limit_panic_messages();
     let config = Config::load(path)?;
     let socket = config.daemon.runtime_dir.join(SOCKET);
     let vms = config.vms.len();

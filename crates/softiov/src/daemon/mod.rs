@@ -10,7 +10,7 @@
 //! | `adapter` | the adapter as OID requests and mailboxes reach it |
 //! | `data_path`, `bus`, `vf`, `signal` | what moves frames and serves VMMs |
 //! | `fd_store` | what outlives the data path |
-//! | `limits`, `pace`, `rate_limit`, `peer_log` | what a peer may take |
+//! | `limits`, `pace`, `rate_limit`, `peer_log`, `containment` | what a peer may take, and break |
 //! | `topology` | what there is to show |
 //! | `policy` | what an operator changes on ports |
 //! | `capture`, `trace` | frames that are looked at, and frames that are only described |
@@ -20,6 +20,7 @@ mod adapter;
 mod assembly;
 mod bus;
 mod capture;
+mod containment;
 mod data_path;
 mod error;
 mod fd_store;
@@ -61,6 +62,7 @@ use self::vf::VfSpec;
 use crate::config::{Config, VhostUser};
 use crate::view::OidView;
 
+pub(crate) use self::containment::limit_panic_messages;
 pub(crate) use self::error::DaemonError;
 pub(crate) use self::runtime_dir::RuntimeDir;
 

@@ -30,6 +30,13 @@ impl PeerLog {
             tracing::warn!(target: "softiov::device", "{}: {what}{}", self.device, LeftOut(left_out));
         }
     }
+
+    /// A fault of softiov that the peer has found.
+    pub(crate) fn error(&self, what: impl Display) {
+        if let Some(left_out) = self.limit.allow() {
+            tracing::error!(target: "softiov::device", "{}: {what}{}", self.device, LeftOut(left_out));
+        }
+    }
 }
 
 /// How many lines are missing.

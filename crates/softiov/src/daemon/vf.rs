@@ -19,6 +19,7 @@ use vf82599::{
 
 use self::memory::LostMemory;
 use super::adapter::{AdapterService, RSS_KEY};
+use super::containment::{Panicked, contain};
 use super::fd_store::FdStore;
 use super::limits::Share;
 use super::outside::Outside;
@@ -260,6 +261,22 @@ impl Vf {
             self.attach_port();
         }
         self.vectors.reset();
+        self.forget_client();
+    }
+
+    /// As [`disconnected`](Self::disconnected), when what was being done for the VMM has panicked: nothing that the
+    /// device still says of rings and memory is believed. If it cannot be reset, the worker has no part of it any more.
+    pub(crate) fn abandoned(&mut self) -> Result<(), Panicked> {
+        self.host.dataplane.detach(Place::VPort(self.spec.vport));
+        self.domain = self.around.new_domain();
+        self.forget_client();
+        contain(|| self.disconnected())?;
+        self.attach_port();
+        Ok(())
+    }
+
+    /// Nothing of the VMM is left for a successor.
+    fn forget_client(&self) {
         for what in ["dma/", "irq/", "client"] {
             self.around.store.remove(&format!("{}{what}", self.prefix));
         }

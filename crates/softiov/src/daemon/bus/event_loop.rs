@@ -1,5 +1,8 @@
 //! The bus thread.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
@@ -19,6 +22,7 @@ use vf82599::VfState;
 
 use super::station::{Next, Station};
 use super::{BusError, Mail, Order};
+use crate::daemon::containment::{Panicked, contain};
 use crate::daemon::vf::{Surroundings, Vf, VfSpec};
 
 /// How often clients are looked at whose guest's memory may have vanished.
@@ -60,31 +64,37 @@ impl EventLoop {
 
     /// Serves until told to end.
     pub(super) fn run(mut self) {
-        let mut events = Vec::<Event>::with_capacity(EVENTS);
-        loop {
-            let timeout = self.patience();
-            events.clear();
-            if let Err(error) = epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref())
-                && error != Errno::INTR
-            {
-                tracing::error!(%error, "the bus cannot wait for events");
-                return;
+        let mut events = Vec::with_capacity(EVENTS);
+        let leave = loop {
+            if let Some(leave) = self.turn(&mut events) {
+                break leave;
             }
-            for id in std::mem::take(&mut self.busy) {
-                self.serve(id, Station::read);
-            }
-            for event in &events {
-                if let Some(leave) = self.dispatch(event) {
-                    if leave {
-                        self.leave();
-                    }
-                    return;
-                }
-            }
-            self.relay();
-            self.end_faulted();
-            self.resume_accepting();
+        };
+        if leave {
+            self.leave();
         }
+    }
+
+    /// Waits, and does what there is to do then. `Some` to end, with whether to leave the VFs to a successor.
+    fn turn(&mut self, events: &mut Vec<Event>) -> Option<bool> {
+        let timeout = self.patience();
+        events.clear();
+        if let Err(error) = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref())
+            && error != Errno::INTR
+        {
+            tracing::error!(%error, "the bus cannot wait for events");
+            return Some(false);
+        }
+        for id in std::mem::take(&mut self.busy) {
+            self.serve(id, Station::read);
+        }
+        if let Some(leave) = events.iter().find_map(|event| self.dispatch(event)) {
+            return Some(leave);
+        }
+        self.relay();
+        self.end_faulted();
+        self.resume_accepting();
+        None
     }
 
     /// How long there is nothing to do unless something happens.
@@ -228,13 +238,14 @@ impl EventLoop {
         });
     }
 
-    /// Does something for a client, and waits for what comes next.
+    /// Does something for a client, and waits for what comes next. If that panics, it costs nobody but the client.
     fn serve(&mut self, id: u16, action: impl FnOnce(&mut Station) -> Next) {
         let Some(station) = self.stations.get_mut(&id) else { return };
-        match action(station) {
-            Next::Again => self.busy.push(id),
-            Next::Wait(flags) => self.rewatch(id, flags),
-            Next::Closed => {}
+        match contain(|| action(station)) {
+            Ok(Next::Again) => self.busy.push(id),
+            Ok(Next::Wait(flags)) => self.rewatch(id, flags),
+            Ok(Next::Closed) => {}
+            Err(Panicked) => station.abandon(),
         }
     }
 
@@ -242,8 +253,10 @@ impl EventLoop {
     fn relay(&mut self) {
         let mut blocked = Vec::new();
         for (id, station) in &mut self.stations {
-            if station.relay() {
-                blocked.push(*id);
+            match contain(|| station.relay()) {
+                Ok(true) => blocked.push(*id),
+                Ok(false) => {}
+                Err(Panicked) => station.abandon(),
             }
         }
         for id in blocked {

@@ -9,6 +9,7 @@ use rustix::event::epoll::EventFlags;
 use sys::Listener;
 use vfio_user::{Closed, Connection, DmaWriteError, Progress};
 
+use crate::daemon::containment::{self, contain};
 use crate::daemon::vf::Vf;
 use crate::view::VfDeviceView;
 
@@ -98,6 +99,20 @@ impl Station {
         self.disconnect();
     }
 
+    /// Lets the client go whose message made softiov panic, and makes the device anew.
+    pub(super) fn abandon(&mut self) {
+        self.vf
+            .log
+            .error("client disconnected: softiov has panicked over one of its messages, which is a bug");
+        *self.refused.entry(containment::REASON).or_default() += 1;
+        self.keep_refusals();
+        let connection = self.connection.take();
+        let _ = contain(|| drop(connection));
+        if self.vf.abandoned().is_err() {
+            self.vf.log.error("it cannot be reset and passes no frames until softiov starts again");
+        }
+    }
+
     fn close_for(&mut self, closed: &Closed) -> Next {
         match closed {
             Closed::ByClient => {
@@ -116,11 +131,15 @@ impl Station {
     }
 
     fn disconnect(&mut self) {
+        self.keep_refusals();
+        self.connection = None;
+        self.vf.disconnected();
+    }
+
+    fn keep_refusals(&mut self) {
         for (reason, count) in self.refusals() {
             *self.refused.entry(reason).or_default() += count;
         }
-        self.connection = None;
-        self.vf.disconnected();
     }
 
     /// What the present VMM asked in vain.

@@ -1,5 +1,8 @@
 //! The NetVSP thread.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,6 +16,7 @@ use rustix::io::Errno;
 
 use super::station::{Next, Socket, Station};
 use super::{NetVspError, Order, SyntheticSpec};
+use crate::daemon::containment::{Panicked, contain};
 use crate::daemon::vf::Surroundings;
 
 /// How often front ends are looked at whose guest's memory may have vanished.
@@ -71,30 +75,36 @@ impl EventLoop {
 
     /// Serves until told to end.
     pub(super) fn run(mut self) {
-        let mut events = Vec::<Event>::with_capacity(EVENTS);
-        loop {
-            let timeout = self.patience();
-            events.clear();
-            if let Err(error) = epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref())
-                && error != Errno::INTR
-            {
-                tracing::error!(%error, "NetVSP cannot wait for events");
-                return;
+        let mut events = Vec::with_capacity(EVENTS);
+        let leave = loop {
+            if let Some(leave) = self.turn(&mut events) {
+                break leave;
             }
-            for (nic, serial) in std::mem::take(&mut self.busy) {
-                self.serve(nic, serial, Station::read);
-            }
-            for event in &events {
-                if let Some(leave) = self.dispatch(event) {
-                    if leave {
-                        self.leave();
-                    }
-                    return;
-                }
-            }
-            self.stations.values_mut().for_each(Station::end_faulted);
-            self.resume_accepting();
+        };
+        if leave {
+            self.leave();
         }
+    }
+
+    /// Waits, and does what there is to do then. `Some` to end, with whether to leave the adapters to a successor.
+    fn turn(&mut self, events: &mut Vec<Event>) -> Option<bool> {
+        let timeout = self.patience();
+        events.clear();
+        if let Err(error) = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref())
+            && error != Errno::INTR
+        {
+            tracing::error!(%error, "NetVSP cannot wait for events");
+            return Some(false);
+        }
+        for (nic, serial) in std::mem::take(&mut self.busy) {
+            self.serve(nic, serial, Station::read);
+        }
+        if let Some(leave) = events.iter().find_map(|event| self.dispatch(event)) {
+            return Some(leave);
+        }
+        self.stations.values_mut().for_each(Station::end_faulted);
+        self.resume_accepting();
+        None
     }
 
     /// How long there is nothing to do unless something happens. Connects where it is time to.
@@ -205,13 +215,14 @@ impl EventLoop {
         }
     }
 
-    /// Does something for a client, and waits for what comes next.
+    /// Does something for a client, and waits for what comes next. If that panics, it costs nobody but the client.
     fn serve(&mut self, nic: u32, serial: u32, action: impl FnOnce(&mut Station, u32) -> Next) {
         let Some(station) = self.stations.get_mut(&nic) else { return };
-        match action(station, serial) {
-            Next::Again => self.busy.push((nic, serial)),
-            Next::Wait(flags) => self.rewatch(nic, serial, flags),
-            Next::Closed => {}
+        match contain(|| action(station, serial)) {
+            Ok(Next::Again) => self.busy.push((nic, serial)),
+            Ok(Next::Wait(flags)) => self.rewatch(nic, serial, flags),
+            Ok(Next::Closed) => {}
+            Err(Panicked) => station.abandon(serial),
         }
     }
 

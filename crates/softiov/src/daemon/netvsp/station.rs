@@ -18,6 +18,7 @@ use virtio_net::AdapterState;
 use super::front_end::FrontEnd;
 use super::{NetVspError, SyntheticSpec};
 use crate::config::VhostUser;
+use crate::daemon::containment::{self, contain};
 use crate::daemon::peer_log::PeerLog;
 use crate::daemon::vf::Surroundings;
 use crate::view::SyntheticDeviceView;
@@ -232,13 +233,36 @@ impl Station {
     }
 
     fn remove(&mut self, serial: u32) {
-        let Some(index) = self.clients.iter().position(|client| client.serial == serial) else { return };
-        let Client { connection, mut device, .. } = self.clients.remove(index);
-        for (reason, count) in connection.session().counters().iter() {
-            *self.refused.entry(reason.as_str()).or_default() += count;
-        }
+        let Some(Client { connection, mut device, .. }) = self.take(serial) else { return };
         connection.close(&mut device);
         drop(device);
+        self.removed();
+    }
+
+    /// Lets a client go whose message made softiov panic: neither session nor device is asked for anything any more.
+    pub(super) fn abandon(&mut self, serial: u32) {
+        self.log
+            .error("front end disconnected: softiov has panicked over one of its messages, which is a bug");
+        *self.refused.entry(containment::REASON).or_default() += 1;
+        if let Some(Client { connection, device, .. }) = self.take(serial) {
+            // The device first: with it, the worker lets go of rings and memory.
+            let _ = contain(|| drop(device));
+            let _ = contain(|| drop(connection));
+        }
+        self.removed();
+    }
+
+    fn take(&mut self, serial: u32) -> Option<Client> {
+        let index = self.clients.iter().position(|client| client.serial == serial)?;
+        let client = self.clients.remove(index);
+        for (reason, count) in client.connection.session().counters().iter() {
+            *self.refused.entry(reason.as_str()).or_default() += count;
+        }
+        Some(client)
+    }
+
+    /// A client is gone.
+    fn removed(&mut self) {
         self.choose();
         if self.clients.is_empty() {
             self.around.switchboard.set_connected(self.spec.nic, false);
