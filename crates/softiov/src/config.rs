@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub(crate) use self::network::{
-    HostAdapterConfig, PortConfig, SwitchConfig, SwitchKind, UplinkConfig, XdpMode,
+    HostAdapterConfig, PortConfig, SwitchConfig, SwitchKind, UplinkConfig, XdpMode, vlan_policy,
 };
 pub(crate) use self::values::{
     AdapterMac, Mtu, Name, QueuePairs, SyntheticPairs, Trunk, VfCount, Vlan, Weight, vlan_set,

@@ -20,8 +20,9 @@ pub(crate) enum PortCommand {
     Set {
         /// `VM/ADAPTER`, or an adapter of the host.
         adapter: String,
-        /// storm-limit=N, max-bandwidth=RATE, min-bandwidth=RATE, weight=N, dhcp-guard=on|off, router-guard=on|off,
-        /// mirroring=none|source|destination, priority-tags=on|off, teaming=on|off, acl-idle=SECONDS.
+        /// vlan=N|none, trunk=all|VLANS|none, private-vlan=PRIMARY:ROLE:VLANS|none, storm-limit=N, max-bandwidth=RATE,
+        /// min-bandwidth=RATE, weight=N, dhcp-guard=on|off, router-guard=on|off, mirroring=none|source|destination,
+        /// priority-tags=on|off, teaming=on|off, acl-idle=SECONDS.
         #[arg(required = true, value_name = "KEY=VALUE")]
         settings: Vec<String>,
     },

@@ -235,7 +235,8 @@ impl VmAdapterConfig {
     }
 }
 
-fn vlan_policy(vlan: Option<Vlan>, trunk: Option<&Trunk>) -> VlanPolicy {
+/// How a port is in VLANs: an access port, a trunk, or untagged.
+pub(crate) fn vlan_policy(vlan: Option<Vlan>, trunk: Option<&Trunk>) -> VlanPolicy {
     match (vlan, trunk) {
         (Some(vlan), _) => VlanPolicy::Access(vlan.0),
         (None, None) => VlanPolicy::Untagged,

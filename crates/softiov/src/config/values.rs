@@ -153,6 +153,17 @@ checked!(Trunk, RawTrunk, |raw| match raw {
     RawTrunk::List(entries) => vlan_list(&entries).map(Self::Vlans),
 });
 
+impl Trunk {
+    /// Reads `all`, or ids and ranges with commas between them, as in `5,100-200`.
+    pub(crate) fn from_list(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let entries: Vec<_> = text.split(',').map(|entry| RawVlan::Range(entry.to_owned())).collect();
+        vlan_list(&entries).map(Self::Vlans)
+    }
+}
+
 /// The VLANs of a trunk, as the switches have them; none without a trunk.
 pub(crate) fn vlan_set(trunk: Option<&Trunk>) -> VlanSet {
     match trunk {

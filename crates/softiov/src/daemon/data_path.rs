@@ -131,7 +131,7 @@ impl DataPath {
 }
 
 /// What NetVSP must know of an adapter.
-fn synthetic(config: &Config, parts: &Parts, placement: &Placement) -> SyntheticSpec {
+pub(super) fn synthetic(config: &Config, parts: &Parts, placement: &Placement) -> SyntheticSpec {
     let Placement { vm, name, nic, config: adapter, .. } = placement;
     SyntheticSpec {
         nic: *nic,

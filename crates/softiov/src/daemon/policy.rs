@@ -6,11 +6,12 @@
 mod settings;
 #[cfg(test)]
 mod tests;
+mod vlan;
 
 use ethernet::MacAddr;
 use miniport::{FilterInfo, OidRequest, Payload};
 use nic_switch::VPortId;
-use vswitch::{Address, AddressOrigin, PortPolicy, SwitchError, VfPath, VfRemoval};
+use vswitch::{Address, AddressOrigin, PortPolicy, SwitchError, VfPath};
 
 use super::adapter::STACK;
 use super::error::DaemonError;
@@ -24,6 +25,10 @@ use crate::view::{AclRuleView, AddressChange, AddressView, PolicyChange};
 pub(crate) enum PolicyError {
     #[error("{setting:?} cannot be set: {reason}")]
     Setting { setting: String, reason: String },
+    #[error(
+        "{setting:?} and {other:?} cannot both be: a port is in VLANs by one of vlan, trunk and private-vlan"
+    )]
+    Contradiction { setting: String, other: String },
     #[error("the ACL of {adapter} has no rule {index}: it has {count} rules, numbered from 0")]
     NoSuchRule { adapter: String, index: usize, count: usize },
     #[error("{adapter} is on VM queue {queue}: {reason}. Give it vmq_weight = 0 in the configuration")]
@@ -104,12 +109,11 @@ impl Daemon {
             return Err(DaemonError::NoDataPath);
         }
         let board = &self.parts.switchboard;
-        let (number, policy) = board.with(|board| {
+        let (number, before, policy) = board.with(|board| {
             let number = lookup::nic(board, adapter)?;
-            let nic = &board.nics[number as usize];
-            let port = board.switches[nic.switch].port(nic.port);
-            let policy = port.map(|port| port.policy().clone()).unwrap_or_default();
-            Ok::<_, DaemonError>((number, changed(adapter, policy, change)?))
+            let before = board.policy(number);
+            let policy = changed(adapter, before.clone(), change)?;
+            Ok::<_, DaemonError>((number, before, policy))
         })?;
         let bypassed = stack::needs_switch(&policy);
         let queue = changing.placement(number).and_then(|placement| placement.queue.as_ref().ok().copied());
@@ -117,22 +121,16 @@ impl Daemon {
         if let (Some(reason), Some(VPortId(queue)), false) = (bypassed, queue, has_vports) {
             return Err(PolicyError::VmQueue { adapter: adapter.to_owned(), queue, reason }.into());
         }
-        let removals = board.change(|board| {
-            let nic = board.nics[number as usize].clone();
-            let switch = &mut board.switches[nic.switch];
-            switch.set_policy(nic.port, policy).map_err(PolicyError::Switch)?;
-            let of = |removal: VfRemoval| {
-                let behind = |other: &&(u32, &super::switchboard::Nic)| {
-                    other.1.switch == nic.switch && other.1.port == removal.port
-                };
-                let nics: Vec<_> = (0_u32..).zip(&board.nics).collect();
-                nics.iter().find(behind).map(|(nic, _)| (*nic, removal.reason.to_string()))
-            };
-            let told = board.switches[nic.switch].take_vf_removals();
-            Ok::<_, DaemonError>(told.into_iter().filter_map(of).collect::<Vec<_>>())
-        })?;
+        let vlans = [before.vlan.clone(), policy.vlan.clone()];
+        board.change(|board| board.set_policy(number, policy)).map_err(PolicyError::Switch)?;
+        if let Err(error) = self.follow_vlans(&mut changing, number, &vlans) {
+            // What was possible before is possible again.
+            board.change(|board| board.set_policy(number, before)).map_err(PolicyError::Switch)?;
+            return Err(error);
+        }
         let mut lost = Vec::new();
-        for (nic, reason) in removals {
+        for (nic, reason) in board.change(|board| board.take_vf_removals(number)) {
+            let reason = reason.to_string();
             self.take_vf(&mut changing, nic, &reason)?;
             lost.push(format!("it lost its VF: {reason}"));
         }
@@ -220,6 +218,12 @@ fn changed(adapter: &str, mut policy: PortPolicy, change: &PolicyChange) -> Resu
             policy.acl.rules.remove(*index);
         }
         PolicyChange::Set(list) => {
+            if let Some((setting, other)) = settings::contradiction(list) {
+                return Err(PolicyError::Contradiction {
+                    setting: setting.to_owned(),
+                    other: other.to_owned(),
+                });
+            }
             for setting in list {
                 settings::apply(&mut policy, setting)
                     .map_err(|reason| PolicyError::Setting { setting: setting.clone(), reason })?;

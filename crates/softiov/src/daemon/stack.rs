@@ -16,7 +16,7 @@ use vswitch::{Direction, Mirroring, PortPolicy, SwitchError, VfPath, VlanPolicy}
 use super::adapter::{AdapterService, OidError, STACK};
 use super::switchboard::{Switchboard, host_adapters};
 use super::vf::VfSpec;
-use crate::config::{Config, Name, SwitchKind, Trunk, Vlan, VmAdapterConfig, Weight, vlan_set};
+use crate::config::{Config, Name, SwitchKind, VmAdapterConfig, Weight};
 
 /// Why VFs could not be given.
 #[derive(Debug, thiserror::Error)]
@@ -133,8 +133,7 @@ fn place_synthetic(
     // What VFs send to the host is not for the wire.
     let above = |switch: usize| config.switches()[switch].kind == SwitchKind::External;
     for (_, host) in host_adapters(config).filter(|(switch, _)| above(*switch)) {
-        let vlan = vlan_test(host.vlan, host.trunk.as_ref());
-        let test = FilterTest { mac: host.address(), vlan };
+        let test = FilterTest { mac: host.address(), vlan: vlan_test(&host.policy().vlan) };
         adapter.request(STACK, OidRequest::SetFilter { vport: VPortId::DEFAULT, test })?;
     }
     Ok(())
@@ -198,22 +197,26 @@ fn create_queue(
 
 /// SET_FILTER: frames for the adapter go to `vport`.
 fn set_filter(placement: &Placement, vport: VPortId, adapter: &AdapterService) -> Result<(), StackError> {
-    let vlan = vlan_test(placement.config.vlan, placement.config.trunk.as_ref());
-    let test = FilterTest { mac: placement.config.mac.0, vlan };
-    // Without a NIC switch the data path's VPorts are VM queues.
-    let request = match adapter.with(|adapter| adapter.switch().is_some()) {
-        true => OidRequest::SetFilter { vport, test },
-        false => OidRequest::SetQueueFilter { queue: QueueId(vport.0), test },
-    };
-    adapter.request(STACK, request)?;
+    let test = FilterTest { mac: placement.config.mac.0, vlan: vlan_test(&placement.config.policy().vlan) };
+    adapter.request(STACK, filter_request(adapter, vport, test))?;
     Ok(())
 }
 
-fn vlan_test(vlan: Option<Vlan>, trunk: Option<&Trunk>) -> VlanTest {
-    match (vlan, trunk) {
-        (Some(vlan), _) => VlanTest::Id(vlan.0),
-        (None, Some(_)) => VlanTest::Any,
-        (None, None) => VlanTest::UntaggedOrZero,
+/// SET_FILTER on a VPort or, without a NIC switch, on the VM queue that the data path knows as one.
+pub(crate) fn filter_request(adapter: &AdapterService, vport: VPortId, test: FilterTest) -> OidRequest {
+    match adapter.with(|adapter| adapter.switch().is_some()) {
+        true => OidRequest::SetFilter { vport, test },
+        false => OidRequest::SetQueueFilter { queue: QueueId(vport.0), test },
+    }
+}
+
+/// How the NIC switch tests for the VLANs of a port. Those of a trunk are sorted by the VPort's security or the
+/// extensible switch, those of a private VLAN by that only.
+pub(crate) fn vlan_test(vlan: &VlanPolicy) -> VlanTest {
+    match *vlan {
+        VlanPolicy::Access(vlan) => VlanTest::Id(vlan),
+        VlanPolicy::Untagged => VlanTest::UntaggedOrZero,
+        VlanPolicy::Trunk { .. } | VlanPolicy::Private { .. } => VlanTest::Any,
     }
 }
 
@@ -259,7 +262,7 @@ fn attach(config: &Config, placement: &Placement, adapter: &AdapterService) -> R
     let security = PortSecurity {
         trusted: placement.config.trusted,
         mac_spoof_check: !placement.config.trusted,
-        allowed_vlans: vlan_set(placement.config.trunk.as_ref()),
+        allowed_vlans: placement.config.policy().vlan.tagged(),
         ..PortSecurity::default()
     };
     adapter

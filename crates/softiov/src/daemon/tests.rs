@@ -3,14 +3,46 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use dataplane::Dataplane;
 use miniport::{Action, OidRequest};
 use nic_switch::{VPortId, VfId};
 
+use super::data_path::{DataPath, Parts};
+use super::signal::Alarm;
+use super::vf::Surroundings;
 use super::{Daemon, DaemonError};
 use crate::config::Config;
 
+/// A daemon whose bus and NetVSP have ended: all that they served waits in the store, for those of a test.
+pub(super) struct Bench {
+    pub(super) around: Surroundings,
+    pub(super) worker: Dataplane,
+    pub(super) daemon: Daemon,
+}
+
+impl Bench {
+    /// Two VMs, whose adapters have the lines `lines`.
+    pub(super) fn start(folder: &Path, lines: &str) -> Self {
+        let daemon = start_with(folder, lines);
+        let path = daemon.lock().data_path.take().unwrap();
+        let DataPath { bus, netvsp, worker, .. } = path;
+        netvsp.leave();
+        bus.leave();
+        let Parts { adapter, switchboard, outside, store, share, .. } = daemon.parts.clone();
+        let (dataplane, alarm) = (worker.handle(), Alarm::new().unwrap());
+        let around = Surroundings { adapter, switchboard, outside, dataplane, store, alarm, share };
+        Self { around, worker, daemon }
+    }
+}
+
 fn start(folder: &Path) -> Daemon {
-    let vm = |n: usize| format!("[[vm]]\nname = \"vm{n}\"\n[[vm.adapter]]\nmac = \"02:00:00:00:00:0{n}\"\n");
+    start_with(folder, "")
+}
+
+fn start_with(folder: &Path, lines: &str) -> Daemon {
+    let vm = |n: usize| {
+        format!("[[vm]]\nname = \"vm{n}\"\n[[vm.adapter]]\nmac = \"02:00:00:00:00:0{n}\"\n{lines}\n")
+    };
     let text = format!("[daemon]\nruntime_dir = {folder:?}\n{}{}", vm(1), vm(2));
     Daemon::start(Config::parse(&text, Path::new("test.toml")).unwrap()).unwrap()
 }

@@ -1,12 +1,21 @@
 //! Policies as they are typed: `key=value`.
 
-use vswitch::{Mirroring, PortPolicy};
+use vswitch::{Mirroring, PortPolicy, PrivateRole, VlanPolicy};
+
+use crate::config::{Trunk, Vlan, vlan_policy, vlan_set};
 
 /// Sets one member of `policy` from its value.
 type Set = fn(&mut PortPolicy, &str) -> Result<(), String>;
 
 /// The keys, in the order in which they are listed.
 const KEYS: &[(&str, Set)] = &[
+    ("vlan", |policy, value| set_vlan(policy, value, access, |vlan| matches!(vlan, VlanPolicy::Access(_)))),
+    ("trunk", |policy, value| {
+        set_vlan(policy, value, trunk, |vlan| matches!(vlan, VlanPolicy::Trunk { .. }))
+    }),
+    ("private-vlan", |policy, value| {
+        set_vlan(policy, value, private, |vlan| matches!(vlan, VlanPolicy::Private { .. }))
+    }),
     ("storm-limit", |policy, value| {
         number(value, u32::MAX, "frames a second, 0 for no limit").map(|n| policy.storm_limit = n)
     }),
@@ -26,6 +35,18 @@ const KEYS: &[(&str, Set)] = &[
     }),
 ];
 
+/// Keys of which one at most has a value: a port is in VLANs in one way.
+const WAYS: [&str; 3] = ["vlan", "trunk", "private-vlan"];
+
+/// Two settings that cannot both be.
+pub(super) fn contradiction(list: &[String]) -> Option<(&str, &str)> {
+    let of_vlans = |setting: &&String| {
+        setting.split_once('=').is_some_and(|(key, value)| WAYS.contains(&key) && value != "none")
+    };
+    let mut found = list.iter().filter(of_vlans);
+    Some((found.next()?, found.next()?))
+}
+
 /// Sets what `setting` says; why that is not possible.
 pub(super) fn apply(policy: &mut PortPolicy, setting: &str) -> Result<(), String> {
     let (key, value) = setting.split_once('=').ok_or("it is written as key=value, as in dhcp-guard=on")?;
@@ -35,6 +56,54 @@ pub(super) fn apply(policy: &mut PortPolicy, setting: &str) -> Result<(), String
         format!("{key} is no policy that can be set; there are {}", names.join(", "))
     })?;
     set(policy, value)
+}
+
+/// Puts the port into the VLANs that `value` says. `none` ends this way of being in VLANs only.
+fn set_vlan(
+    policy: &mut PortPolicy,
+    value: &str,
+    read: fn(&str) -> Result<VlanPolicy, String>,
+    is_this_way: fn(&VlanPolicy) -> bool,
+) -> Result<(), String> {
+    if value != "none" {
+        policy.vlan = read(value)?;
+    } else if is_this_way(&policy.vlan) {
+        policy.vlan = VlanPolicy::Untagged;
+    }
+    Ok(())
+}
+
+fn access(value: &str) -> Result<VlanPolicy, String> {
+    vlan(value).map(|vlan| vlan_policy(Some(Vlan(vlan)), None))
+}
+
+fn trunk(value: &str) -> Result<VlanPolicy, String> {
+    let trunk = Trunk::from_list(value)
+        .map_err(|reason| format!("{reason}; it is written as all, as in 5,100-200, or as none"))?;
+    Ok(vlan_policy(None, Some(&trunk)))
+}
+
+/// As in `100:isolated:101`, `100:community:102` or `100:promiscuous:101,102`.
+fn private(value: &str) -> Result<VlanPolicy, String> {
+    let parts: Vec<&str> = value.split(':').collect();
+    let [primary, role, secondary] = parts[..] else {
+        return Err(format!(
+            "{value:?} is no place in a private VLAN: PRIMARY:isolated:VLAN, PRIMARY:community:VLAN, \
+             PRIMARY:promiscuous:VLANS, or none"
+        ));
+    };
+    let role = match role {
+        "isolated" => PrivateRole::Isolated(vlan(secondary)?),
+        "community" => PrivateRole::Community(vlan(secondary)?),
+        "promiscuous" => PrivateRole::Promiscuous(vlan_set(Some(&Trunk::from_list(secondary)?))),
+        other => return Err(format!("{other:?} is no role: isolated, community or promiscuous")),
+    };
+    Ok(VlanPolicy::Private { primary: vlan(primary)?, role })
+}
+
+fn vlan(value: &str) -> Result<u16, String> {
+    let number = value.parse().ok().filter(|vlan| (1..=4094).contains(vlan));
+    number.ok_or_else(|| format!("{value:?} is not a VLAN id: they go from 1 to 4094"))
 }
 
 fn switch(value: &str) -> Result<bool, String> {

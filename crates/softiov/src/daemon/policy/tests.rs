@@ -1,6 +1,7 @@
-use vswitch::{Mirroring, PortPolicy};
+use nic_switch::VlanSet;
+use vswitch::{Mirroring, PortPolicy, PrivateRole, VlanPolicy};
 
-use super::settings::apply;
+use super::settings::{apply, contradiction};
 
 #[test]
 fn each_setting_sets_what_it_says() {
@@ -22,6 +23,45 @@ fn each_setting_sets_what_it_says() {
 }
 
 #[test]
+fn a_port_is_in_vlans_in_the_way_that_was_set_last() {
+    let vlans = |vlans: &[u16]| VlanSet::of(vlans.iter().copied()).unwrap();
+    let trunk = |allowed| VlanPolicy::Trunk { native: 0, allowed, pruned: VlanSet::EMPTY };
+    let private = |role| VlanPolicy::Private { primary: 100, role };
+    let mut policy = PortPolicy::default();
+    for (setting, vlan) in [
+        ("vlan=10", VlanPolicy::Access(10)),
+        ("trunk=none", VlanPolicy::Access(10)),
+        ("private-vlan=none", VlanPolicy::Access(10)),
+        ("trunk=5,7-9", trunk(vlans(&[5, 7, 8, 9]))),
+        ("vlan=none", trunk(vlans(&[5, 7, 8, 9]))),
+        ("trunk=all", trunk(VlanSet::all())),
+        ("trunk=none", VlanPolicy::Untagged),
+        ("private-vlan=100:isolated:101", private(PrivateRole::Isolated(101))),
+        ("private-vlan=100:community:102", private(PrivateRole::Community(102))),
+        ("private-vlan=100:promiscuous:101-102", private(PrivateRole::Promiscuous(vlans(&[101, 102])))),
+        ("private-vlan=none", VlanPolicy::Untagged),
+        ("vlan=4094", VlanPolicy::Access(4094)),
+        ("vlan=none", VlanPolicy::Untagged),
+    ] {
+        apply(&mut policy, setting).unwrap();
+        assert_eq!(policy.vlan, vlan, "{setting}");
+    }
+}
+
+#[test]
+fn ways_of_being_in_vlans_exclude_each_other() {
+    let found = |list: &[&str]| {
+        let list: Vec<_> = list.iter().map(|&setting| setting.to_owned()).collect();
+        contradiction(&list).map(|(one, other)| (one.to_owned(), other.to_owned()))
+    };
+    assert_eq!(found(&["vlan=5", "weight=3", "trunk=all"]), Some(("vlan=5".into(), "trunk=all".into())));
+    assert!(found(&["private-vlan=1:isolated:2", "vlan=5"]).is_some());
+    assert!(found(&["vlan=5", "vlan=6"]).is_some());
+    assert_eq!(found(&["vlan=none", "trunk=all", "weight=3", "private-vlan=none"]), None);
+    assert_eq!(found(&["vlan", "trunk=all"]), None, "no setting at all, which is told elsewhere");
+}
+
+#[test]
 fn what_cannot_be_set_is_told_with_what_can() {
     let cases = [
         ("dhcp-guard", "key=value"),
@@ -34,6 +74,16 @@ fn what_cannot_be_set_is_told_with_what_can() {
         ("max-bandwidth=99999999999G", "10M"),
         ("max-bandwidth=M", "10M"),
         ("mirroring=both", "source or destination"),
+        ("vlan=0", "\"0\" is not a VLAN id"),
+        ("vlan=4095", "1 to 4094"),
+        ("trunk=", "5,100-200"),
+        ("trunk=5,4095", "4095"),
+        ("trunk=9-5", "9-5"),
+        ("private-vlan=100", "PRIMARY:isolated:VLAN"),
+        ("private-vlan=100:leader:5", "\"leader\" is no role"),
+        ("private-vlan=0:isolated:5", "\"0\" is not a VLAN id"),
+        ("private-vlan=100:isolated:5-6", "\"5-6\" is not a VLAN id"),
+        ("private-vlan=100:promiscuous:x", "\"x\" is not a VLAN id or range"),
     ];
     for (setting, told) in cases {
         let mut policy = PortPolicy::default();

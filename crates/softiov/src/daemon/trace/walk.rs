@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ethernet::{VlanTag, parse};
+use ethernet::VlanTag;
 use nic_switch::{
     Capabilities, Deliveries, Egress, FilterId, FilterTest, Forwarding, Ingress, Source, VPortId, VfId,
 };
@@ -150,7 +150,7 @@ impl Walk<'_> {
 
     fn by_switch(&mut self, switch: usize, port: PortId, tag: Option<VlanTag>) {
         let bytes = &self.frame.bytes;
-        let packet = Packet { from: port, header: bytes, layout: parse(bytes), tag, length: bytes.len() };
+        let packet = Packet::described(port, bytes, tag);
         let trace = self.board.path(switch).trace(&self.states[switch], &packet, self.now);
         let vswitch = &self.board.switches[switch];
         let title = format!("switch {}, from {}", vswitch.parameters().name, self.port_name(switch, port));
