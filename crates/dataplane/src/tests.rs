@@ -8,6 +8,7 @@ mod driver;
 mod forwarding;
 #[expect(unreachable_pub, reason = "the benchmark uses it too")]
 mod guest;
+mod neighbours;
 mod port;
 mod sleeping;
 #[expect(unreachable_pub, reason = "the benchmark uses it too")]

@@ -10,36 +10,47 @@ use super::switch;
 use crate::{Config, Dataplane, PollMode};
 
 const BYTES: u64 = 0x100_0000;
-const TX_RING: u64 = driver::MEMORY;
-const TX_BUFFERS: u64 = driver::MEMORY + 0x10_0000;
+pub(super) const TX_RING: u64 = driver::MEMORY;
+pub(super) const TX_BUFFERS: u64 = driver::MEMORY + 0x10_0000;
 const RX_RING: u64 = driver::MEMORY + 0x80_0000;
 
-struct Vm {
-    guest: Guest,
-    tx: TxRing,
+pub(super) struct Vm {
+    pub(super) guest: Guest,
+    pub(super) tx: TxRing,
     rx: RxRing,
 }
 
 impl Vm {
-    fn new(dataplane: &Dataplane, vport: usize) -> Self {
+    pub(super) fn new(dataplane: &Dataplane, vport: usize) -> Self {
         let mut guest = Guest::plug(&dataplane.handle(), vport, BYTES);
-        let (tx, rx) = rings(&mut guest);
+        let (tx, rx) = rings(&mut guest, 128);
         Self { guest, tx, rx }
     }
 
+    /// A receive ring of so many descriptors instead.
+    pub(super) fn with_receive_ring(mut self, size: u32) -> Self {
+        (self.tx, self.rx) = rings(&mut self.guest, size);
+        self
+    }
+
     /// VFCTRL.RST and rings anew, as a driver does that starts over.
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.guest.reset();
-        (self.tx, self.rx) = rings(&mut self.guest);
+        (self.tx, self.rx) = rings(&mut self.guest, self.rx.size);
     }
 
     fn head(&self) -> u32 {
         self.guest.state.register(vf82599::registers::tx(0, vf82599::registers::HEAD))
     }
 
+    /// Whether there is room for a frame and its context.
+    pub(super) fn has_room(&self) -> bool {
+        (self.head() + self.tx.size - 1 - self.tx.tail) % self.tx.size >= 2
+    }
+
     /// Sends a frame when there is room for it, with `context` before it.
-    fn send(&mut self, bytes: &[u8], context: Option<Context>, command: u32) {
-        wait("room to send", || (self.head() + self.tx.size - 1 - self.tx.tail) % self.tx.size >= 2);
+    pub(super) fn send(&mut self, bytes: &[u8], context: Option<Context>, command: u32) {
+        wait("room to send", || self.has_room());
         let view = self.guest.domain.view();
         let address = TX_BUFFERS + u64::from(self.tx.tail) * 0x1_0000;
         view.write_bytes(address, bytes).unwrap();
@@ -54,7 +65,7 @@ impl Vm {
         self.tx.ring_doorbell(&mut self.guest);
     }
 
-    fn receive(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn receive(&mut self) -> Option<Vec<u8>> {
         let view = self.guest.domain.view();
         let frame = self.rx.receive(&view);
         if frame.is_some() {
@@ -64,9 +75,9 @@ impl Vm {
     }
 }
 
-fn rings(guest: &mut Guest) -> (TxRing, RxRing) {
+fn rings(guest: &mut Guest, receive: u32) -> (TxRing, RxRing) {
     let tx = TxRing::enable(guest, 0, TX_RING, 64);
-    let mut rx = RxRing::enable(guest, 0, RX_RING, 128, 2, 0);
+    let mut rx = RxRing::enable(guest, 0, RX_RING, receive, 2, 0);
     rx.fill(&guest.domain.view(), guest);
     (tx, rx)
 }
@@ -86,13 +97,18 @@ fn frame(number: u32, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// A TCP frame for segmentation.
-fn tcp(payload: usize) -> Vec<u8> {
-    let mut bytes = [switch::mac(2).0, switch::mac(1).0].concat();
+/// A TCP frame for segmentation, from one VPort to another.
+pub(super) fn tcp(from: usize, to: usize, payload: usize) -> Vec<u8> {
+    let mut bytes = [switch::mac(to).0, switch::mac(from).0].concat();
     bytes.extend([8, 0, 0x45, 0, 0, 0, 0, 9, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
     bytes.extend([0x30, 0x39, 0, 80, 0, 0, 0, 0, 0, 0, 0, 9, 0x50, 0x18, 1, 0, 0, 0, 0, 0]);
     bytes.extend((0..payload).map(|n| (n / 100).to_le_bytes()[0]));
     bytes
+}
+
+/// What a driver says of [`tcp`], to be cut into segments of `mss` bytes.
+pub(super) fn segments(mss: u32) -> Context {
+    Context { mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss, slot: 0, vlan: 0 }
 }
 
 #[test]
@@ -132,13 +148,11 @@ fn a_segmented_stream_crosses_a_ring_that_is_too_small_for_one_frame() {
 /// Sends 20 frames of 150 segments each into a ring of 128; false if a segment was lost for want of buffers.
 fn stream_of_segments() -> bool {
     let (_dataplane, mut one, mut two) = start(PollMode::Adaptive);
-    let context =
-        Context { mac_len: 14, ip_len: 20, ipv4: true, l4: 1, l4_len: 20, mss: 400, slot: 0, vlan: 0 };
-    let bytes = tcp(60_000);
+    let bytes = tcp(1, 2, 60_000);
     let counters = Arc::clone(&two.guest.counters);
     let lost = || !counters.read().drops.is_empty();
     for _ in 0..20 {
-        one.send(&bytes, Some(context), TSE);
+        one.send(&bytes, Some(segments(400)), TSE);
         let mut payload: Vec<u8> = vec![];
         while payload.len() < 60_000 {
             let mut received = None;
