@@ -12,11 +12,11 @@ use crate::common::wait_until;
 
 /// A packet of a file: interface, direction of `epb_flags`, comment, bytes.
 #[derive(Debug, PartialEq, Eq)]
-struct Packet {
-    interface: String,
-    flags: u32,
-    comment: Option<String>,
-    bytes: Vec<u8>,
+pub(crate) struct Packet {
+    pub(crate) interface: String,
+    pub(crate) flags: u32,
+    pub(crate) comment: Option<String>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -39,7 +39,7 @@ fn options(block: &[u8], mut at: usize) -> Vec<(u16, Vec<u8>)> {
 }
 
 /// The packets of a file, which must be whole; and whether it was completed with statistics.
-fn read(path: &Path) -> (Vec<Packet>, bool) {
+pub(crate) fn read(path: &Path) -> (Vec<Packet>, bool) {
     let file = std::fs::read(path).unwrap();
     let (mut rest, mut interfaces, mut packets, mut completed) = (&file[..], Vec::new(), Vec::new(), false);
     while !rest.is_empty() {
@@ -72,7 +72,7 @@ fn read(path: &Path) -> (Vec<Packet>, bool) {
 }
 
 /// A capture in the background, which has begun.
-fn start(daemon: &Daemon, arguments: &[&str], file: &Path) -> Child {
+pub(crate) fn start(daemon: &Daemon, arguments: &[&str], file: &Path) -> Child {
     let arguments = [&["capture"], arguments, &["-w", file.to_str().unwrap()]].concat();
     let child = daemon.host.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("the capture begins", || std::fs::metadata(file).is_ok_and(|file| file.len() > 0));
@@ -80,7 +80,7 @@ fn start(daemon: &Daemon, arguments: &[&str], file: &Path) -> Child {
 }
 
 /// Ends a capture as a user does, and what it said.
-fn end(child: Child) -> String {
+pub(crate) fn end(child: Child) -> String {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -140,7 +140,7 @@ fn v36_a_client_comes_back_to_the_socket_of_a_vmm_again_and_again() {
 }
 
 #[test]
-fn q01_a_hundred_front_ends_come_and_go_and_nothing_is_left() {
+fn q07_a_hundred_front_ends_come_and_go_and_nothing_is_left() {
     let daemon = all_synthetic(2, "");
     let mut peer = boot(&daemon, 1);
     let mut once = |n: u64| {

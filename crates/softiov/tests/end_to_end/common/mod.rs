@@ -8,6 +8,7 @@
 //! | `driver` | a guest's driver on top of these: registers, mailbox, rings |
 //! | `frames` | frames and what is in them |
 //! | `stream` | traffic in the background |
+//! | `wire` | a network namespace with an uplink's netdev in it |
 //!
 //! VMM and driver use nothing of softiov but its sockets. They show in few lines what a VMM has to do to use a VF.
 
@@ -18,6 +19,7 @@ pub(crate) mod front_end;
 pub(crate) mod memory;
 pub(crate) mod stream;
 pub(crate) mod vmm;
+pub(crate) mod wire;
 
 use std::time::{Duration, Instant};
 
