@@ -15,6 +15,7 @@ mod lines;
 mod namespace;
 mod net;
 mod qmp;
+mod recording;
 mod runner;
 mod sandbox;
 mod scene;

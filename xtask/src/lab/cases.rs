@@ -7,6 +7,7 @@ mod lifecycle;
 mod migration;
 mod outside;
 mod policies;
+mod queues;
 mod selfcheck;
 mod synthetic;
 mod throughput;
@@ -121,6 +122,12 @@ pub(super) const ALL: &[Case] = &[
         6,
         outside::outside_packet,
         "the same behind a packet socket, with VM queues, VLANs, and a link that goes down and up",
+    ),
+    case(
+        "vm_queues",
+        5,
+        queues::vm_queues,
+        "without SR-IOV, VM queues go to the heaviest adapters and lead past the switch, on the worker's CPU",
     ),
     case("outside_xdp", 5, outside::outside_xdp, "the same behind AF_XDP"),
     case("mac_change_refused", 4, addresses::mac_change, "only a trusted adapter may change its MAC address"),

@@ -5,6 +5,9 @@ use serde::Serialize;
 /// The configuration file of a case, and how the guests for it are made.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Config {
+    /// The CPU of the daemon's worker; in another section of the file.
+    #[serde(skip)]
+    cpu: Option<usize>,
     adapter: AdapterPool,
     #[serde(skip_serializing_if = "Option::is_none")]
     uplink: Option<Uplink>,
@@ -17,6 +20,10 @@ pub(super) struct Config {
 #[derive(Debug, Clone, Serialize)]
 struct AdapterPool {
     total_vfs: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sriov: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vm_queues: Option<u16>,
 }
 
 /// What the physical port leads to.
@@ -107,7 +114,8 @@ impl Config {
         let vms: Vec<VmConfig> = vms.collect();
         let total_vfs = vms.iter().map(|vm| vm.adapters.len()).sum::<usize>().max(8);
         let total_vfs = u16::try_from(total_vfs).expect("a case has at most 255 x 255 adapters");
-        Self { adapter: AdapterPool { total_vfs }, uplink: None, switches: Vec::new(), vms }
+        let adapter = AdapterPool { total_vfs, sriov: None, vm_queues: None };
+        Self { cpu: None, adapter, uplink: None, switches: Vec::new(), vms }
     }
 
     /// Two VMs with one plain adapter each.
@@ -133,6 +141,17 @@ impl Config {
         self
     }
 
+    /// An adapter without SR-IOV, with so many VM queues.
+    pub(super) fn vm_queues(mut self, queues: u16) -> Self {
+        (self.adapter.sriov, self.adapter.vm_queues) = (Some(false), Some(queues));
+        self.synthetic()
+    }
+
+    /// Pins the worker to a CPU of the host.
+    pub(super) fn worker_on(self, cpu: usize) -> Self {
+        Self { cpu: Some(cpu), ..self }
+    }
+
     /// Changes one adapter.
     pub(super) fn with(mut self, vm: usize, adapter: usize, change: impl FnOnce(Adapter) -> Adapter) -> Self {
         let place = &mut self.vms[vm].adapters[adapter];
@@ -151,7 +170,8 @@ impl Config {
     /// The configuration file.
     pub(super) fn file(&self, runtime_dir: &str) -> String {
         let body = toml::to_string(self).expect("a configuration holds only plain tables");
-        format!("[daemon]\nruntime_dir = \"{runtime_dir}\"\n\n{body}")
+        let cpu = self.cpu.map_or_else(String::new, |cpu| format!("cpu = {cpu}\n"));
+        format!("[daemon]\nruntime_dir = \"{runtime_dir}\"\n{cpu}\n{body}")
     }
 }
 

@@ -141,6 +141,25 @@ impl Daemon {
         line.split_whitespace().next().context("VmRSS has a value")?.parse().context("VmRSS is a number")
     }
 
+    /// Of the thread with this name: the CPUs that it may run on, as `/proc` lists them, and the one that it was on last.
+    pub(super) fn cpus_of(&self, thread: &str) -> Result<(String, String)> {
+        for task in
+            fs::read_dir(format!("/proc/{}/task", self.process.0.id())).context("the daemon is gone")?
+        {
+            let read = |path: &Path, file| fs::read_to_string(path.join(file)).context("a thread is gone");
+            let task = task?.path();
+            if read(&task, "comm")?.trim_end() == thread {
+                let (status, stat) = (read(&task, "status")?, read(&task, "stat")?);
+                let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+                // The 39th field of all, of which two come before the end of the name.
+                let last = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(36));
+                let found = allowed.zip(last).context("/proc does not show a thread's CPUs")?;
+                return Ok((found.0.trim().to_owned(), found.1.to_owned()));
+            }
+        }
+        bail!("the daemon has no thread {thread}")
+    }
+
     /// What the daemon holds now.
     pub(super) fn footprint(&self) -> Result<Footprint> {
         let pid = self.process.0.id();

@@ -12,26 +12,27 @@ use super::super::net::{self, Link};
 use super::super::scene::{Lab, Scene};
 use super::super::shell::Shell;
 use super::super::vm::Vm;
+use super::queues::{Receiver, past_the_switch};
 
 /// The netdev that the physical port leads to.
-const UPLINK: &str = "uplink0";
+pub(super) const UPLINK: &str = "uplink0";
 /// The machine outside, its device and its number in addresses.
 const OUTSIDE: &str = "outside";
-const OUTSIDE_DEV: &str = "eth0";
+pub(super) const OUTSIDE_DEV: &str = "eth0";
 const OUTSIDE_NUMBER: u8 = 100;
 /// How long a state may take to reach a guest on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The host that the daemon runs on, and a machine outside.
-struct Site {
-    host: Namespace,
-    outside: Namespace,
-    link: Link,
+pub(super) struct Site {
+    pub(super) host: Namespace,
+    pub(super) outside: Namespace,
+    pub(super) link: Link,
 }
 
 impl Site {
     /// The host and the machine, joined by a cable from `port` of the host.
-    fn new(lab: &Lab, port: &str) -> Result<Self> {
+    pub(super) fn new(lab: &Lab, port: &str) -> Result<Self> {
         let [host, outside] = ["host", OUTSIDE].map(|name| Namespace::new(name, lab.deadline));
         let (host, outside) = (host?, outside?);
         host.cable(port, &outside, OUTSIDE_DEV)?;
@@ -141,7 +142,7 @@ pub(super) fn outside_packet(lab: &Lab) -> Result<()> {
     let guests = scene.guests::<2>()?;
     let links = net::up_all(guests)?;
     traffic(&site, guests, &links)?;
-    vm_queues(&scene)?;
+    vm_queues(lab, &site, &scene, &guests[0])?;
     tags(&site, &scene, guests)?;
     link_state(&site, &scene, guests)?;
     large_frames(&site, guests, 9000, &[UPLINK])?;
@@ -149,7 +150,7 @@ pub(super) fn outside_packet(lab: &Lab) -> Result<()> {
 }
 
 /// Unicast from outside came to the adapter with a VM queue straight, to the other through the extensible switch.
-fn vm_queues(scene: &Scene) -> Result<()> {
+fn vm_queues(lab: &Lab, site: &Site, scene: &Scene, alpha: &Vm) -> Result<()> {
     let queued = scene.synthetic("alpha", 0)?;
     ensure!(queued.direct > 100, "streams to an adapter with a VM queue took the switch: {queued:?}");
     let show = scene.daemon.show()?;
@@ -162,7 +163,10 @@ fn vm_queues(scene: &Scene) -> Result<()> {
     ensure!(own["function_id"] == "PF" && own["state"] == "Activated", "the VPort of the queue is {own}");
     ensure!(own["interrupt_moderation"].is_string(), "no interrupt moderation is shown: {own}");
     ensure!(own["received"]["frames"] == queued.direct, "the VPort counts otherwise than the adapter: {own}");
-    Ok(())
+    net::up(alpha, 1)?;
+    let [queued, other] =
+        [(0, None), (1, Some(30))].map(|(adapter, vlan)| Receiver { guest: alpha, adapter, vlan });
+    past_the_switch(lab, site, scene, &format!("vport {}", own["vport_id"]), &queued, &other)
 }
 
 /// Adapters in VLAN 30, of which their guests know nothing: outside, the tag is seen; from outside, it is needed.
@@ -191,8 +195,9 @@ fn tags(site: &Site, scene: &Scene, guests: &[Vm; 2]) -> Result<()> {
     for (ear, _) in &ears {
         ear.listen("ether proto 0x88b5")?;
     }
-    send_raw(&site.outside, &format!("ffffffffffff0200000000998100001e88b5{}", "00".repeat(46)))?;
-    send_raw(&site.outside, &format!("ffffffffffff02000000009988b5{}", "11".repeat(46)))?;
+    let tagged = format!("ffffffffffff0200000000998100001e88b5{}", "00".repeat(46));
+    let untagged = format!("ffffffffffff02000000009988b5{}", "11".repeat(46));
+    send_raw(&site.outside, &[tagged, untagged])?;
     for ((ear, expected), by) in ears.iter().zip([beta, alpha]) {
         ear.stop(by)?;
         let heard = ear.heard("ether proto 0x88b5")?;
@@ -206,12 +211,14 @@ fn tags(site: &Site, scene: &Scene, guests: &[Vm; 2]) -> Result<()> {
     Ok(())
 }
 
-/// Sends one frame, in hexadecimal digits, from the machine outside.
-fn send_raw(outside: &Namespace, frame: &str) -> Result<()> {
+/// Sends frames, in hexadecimal digits, from the machine outside.
+pub(super) fn send_raw(outside: &Namespace, frames: &[String]) -> Result<()> {
+    let frames = frames.join(" ");
     // AF_PACKET, SOCK_RAW; struct sockaddr_ll with the index of the device.
     let script = format!(
-        "socket(S, 17, 3, 0) or die $!; open(I, q(/sys/class/net/{OUTSIDE_DEV}/ifindex)) or die $!; \
-         send(S, pack(q(H*), q({frame})), 0, pack(q(SnlSCCa8), 17, 0, <I>, 0, 0, 6, q())) or die $!"
+        "socket(S, 17, 3, 0) or die $!; open(I, q(/sys/class/net/{OUTSIDE_DEV}/ifindex)) or die $!; $dev = <I>; \
+         for (qw({frames})) {{ \
+         send(S, pack(q(H*), $_), 0, pack(q(SnlSCCa8), 17, 0, $dev, 0, 0, 6, q())) or die $! }}"
     );
     outside.sh(&format!("perl -e '{script}'")).map(drop)
 }

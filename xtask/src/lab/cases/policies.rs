@@ -3,27 +3,20 @@
 //! Each adapter of a guest is in a subnet, and mostly in a VLAN, with the adapters of the same number of the other guests:
 //! so a few guests are enough for many policies.
 
-use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::super::capture::Ear;
 use super::super::config::{Adapter, Config};
 use super::super::daemon::Daemon;
+use super::super::deadline::{PATIENCE, await_that};
 use super::super::net::{self, Link};
-use super::super::sandbox;
+use super::super::recording::{Recording, Seen, Way};
 use super::super::scene::Lab;
 use super::super::shell::Shell;
 use super::super::vm::Vm;
-use crate::process;
-
-/// How long something may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at a counter.
-const PERIOD: Duration = Duration::from_millis(20);
 
 /// The port of an adapter, `VM/ADAPTER`, as the daemon shows it.
 fn port(daemon: &Daemon, name: &str) -> Result<Value> {
@@ -45,16 +38,6 @@ fn drops(daemon: &Daemon, name: &str, reason: &str) -> Result<u64> {
 fn await_drops(daemon: &Daemon, name: &str, reason: &str, least: u64) -> Result<()> {
     await_that(|| Ok(drops(daemon, name, reason)? >= least))
         .with_context(|| format!("{name} has lost fewer than {least} frames for the reason {reason}"))
-}
-
-/// Waits for something that nothing announces.
-fn await_that(mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let until = Instant::now() + PATIENCE;
-    while !holds()? {
-        ensure!(Instant::now() < until, "it does not come about within {PATIENCE:?}");
-        thread::sleep(PERIOD);
-    }
-    Ok(())
 }
 
 /// What a guest must not offer to others: the port ACL and the guards.
@@ -130,41 +113,25 @@ fn explanation(lab: &Lab, daemon: &Daemon, (alpha, here): End<'_>, (_, there): E
         "a trace does not explain a delivery: {allowed}"
     );
 
-    let files = ["received", "lost"].map(|name| format!("{}/{name}.pcapng", lab.dir()));
-    let [received, lost] = &files;
-    let captures = [
-        daemon.spawn(&["capture", "beta/net0", "-w", received])?,
-        daemon.spawn(&["capture", "--drops", "-w", lost])?,
-    ];
-    for file in &files {
-        await_that(|| Ok(fs::metadata(file).is_ok_and(|file| file.len() > 0)))
-            .context("the capture does not begin")?;
-    }
+    let received = Recording::start(lab, daemon, "received", &["beta/net0"])?;
+    let lost = Recording::start(lab, daemon, "lost", &["--drops"])?;
     net::ping(alpha, &there.v4)?;
     alpha.refuses(&format!("timeout 1 wget -q -O - http://{}:9000/page", there.v4))?;
-    let frames = |file: &str, filter: &str| -> Result<usize> {
-        let mut tcpdump = sandbox::chroot("tcpdump");
-        Ok(process::capture(tcpdump.args(["-Z", "root", "-n", "-r", file, filter]))?.lines().count())
-    };
-    await_that(|| Ok(frames(received, "icmp")? == 6))
-        .context("the capture does not show three pings and answers")?;
-    await_that(|| Ok(frames(lost, "tcp dst port 9000")? > 0))
-        .context("the capture does not show what is lost")?;
-    for mut capture in captures {
-        kill_process(Pid::from_child(&capture.0), Signal::INT)?;
-        let ended = process::wait_until(&mut capture.0, Instant::now() + PATIENCE)?;
-        ensure!(
-            ended.is_some_and(|status| status.success()),
-            "a capture that is interrupted ends with {ended:?}"
-        );
-    }
+    received.await_frames("icmp", 6).context("three pings and answers")?;
+    lost.await_frames("tcp dst port 9000", 1).context("what is lost")?;
+    let (received, lost) = (received.end()?, lost.end()?);
+
+    ensure!(received.frames("tcp dst port 9000")? == 0, "the capture of a receiver shows what it was denied");
+    let seen = received.seen("icmp")?;
+    let pings = [Way::In, Way::Out].repeat(3).into_iter();
+    let pings = pings.map(|way| Seen { interface: "beta/net0".to_owned(), way, comment: String::new() });
+    ensure!(seen.iter().cloned().eq(pings), "tshark reads three pings and answers as {seen:#?}");
+    let seen = lost.seen("tcp.dstport == 9000")?;
+    let denied = Seen { interface: "alpha/net0".to_owned(), way: Way::Out, comment: "egress:acl".to_owned() };
     ensure!(
-        frames(received, "tcp dst port 9000")? == 0,
-        "the capture of a receiver shows what it was denied"
+        !seen.is_empty() && seen.iter().all(|frame| *frame == denied),
+        "tshark reads what is lost as {seen:#?}"
     );
-    let reason = b"egress:acl";
-    let named = fs::read(lost)?.windows(reason.len()).any(|bytes| bytes == reason);
-    ensure!(named, "the capture of what is lost does not say why");
     Ok(())
 }
 

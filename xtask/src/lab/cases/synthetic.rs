@@ -153,6 +153,8 @@ pub(super) fn synthetic_mtu_vlan(lab: &Lab) -> Result<()> {
 pub(super) struct Received {
     pub(super) frames: u64,
     pub(super) octets: u64,
+    /// Of the frames, those for nobody else.
+    pub(super) unicast: u64,
     /// Of the frames, those that did not pass the extensible switch.
     pub(super) direct: u64,
 }
@@ -168,9 +170,11 @@ impl Scene {
 }
 
 fn received(counters: &Value) -> Option<Received> {
+    let received = |name: &str| counters["received"][name].as_u64();
     Some(Received {
-        frames: counters["received"]["frames"].as_u64()?,
-        octets: counters["received"]["octets"].as_u64()?,
+        frames: received("frames")?,
+        octets: received("octets")?,
+        unicast: received("frames")? - received("multicast")? - received("broadcast")?,
         direct: counters["direct"].as_u64()?,
     })
 }

@@ -44,3 +44,13 @@ fn trunk_of_all_is_a_word() {
         Config::plain(1, 1).with(0, 0, Adapter::trunk_of_all).file("/run/x").parse().unwrap();
     assert_eq!(file["vm"][0]["adapter"][0]["trunk"].as_str(), Some("all"));
 }
+
+#[test]
+fn vm_queues_take_the_place_of_vfs() {
+    let config = Config::pair().vm_queues(1).worker_on(3);
+    assert!(config.vms.iter().flat_map(|vm| &vm.adapters).all(Adapter::is_synthetic));
+    let file: toml::Table = config.file("/run/x").parse().unwrap();
+    assert_eq!(file["daemon"]["cpu"].as_integer(), Some(3));
+    assert_eq!(file["adapter"]["sriov"].as_bool(), Some(false));
+    assert_eq!(file["adapter"]["vm_queues"].as_integer(), Some(1));
+}

@@ -14,7 +14,7 @@ const SUITE: &str = "trixie";
 /// QEMU has a vfio-user client since 10.1, and the backports' is the one that the design was tried on.
 const BACKPORTS: &str = "trixie-backports";
 const FROM_BACKPORTS: [&str; 2] = ["qemu-system-x86", "linux-modules-cloud-amd64"];
-const TOOLS: [&str; 12] = [
+const TOOLS: [&str; 13] = [
     "busybox-static",
     "cpio",
     "ethtool",
@@ -26,6 +26,7 @@ const TOOLS: [&str; 12] = [
     "pciutils",
     "radvd",
     "tcpdump",
+    "tshark",
     "xz-utils",
 ];
 /// What nobody reads in a chroot stays out, and no file is synced: a root that was cut short is made again.
