@@ -65,8 +65,7 @@ fn traffic(site: &Site, guests: &[Vm; 2], links: &[Link; 2]) -> Result<()> {
     for guest in guests {
         net::iperf(guest, &link.v4, "-t 1")?;
         net::iperf(guest, &link.v6, "-t 1 -R")?;
-        let udp = net::iperf(guest, &link.v4, "-t 1 -u -b 10M")?;
-        ensure!(udp.lost_percent < 5.0, "{} % of UDP from {} are lost", udp.lost_percent, guest.name());
+        net::udp(guest, &link.v4)?;
     }
     for ear in &ears {
         let errors = net::checksum_errors(ear.place, ear.dev)?;
