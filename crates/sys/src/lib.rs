@@ -6,8 +6,8 @@
 //! * [`Listener`]: a Unix socket at a path of its own, open to nobody else, removed with it.
 //! * [`clock`]: the time stamp counter and its rate.
 //!
-//! One of the three crates with unsafe code (the others are `guest-memory` and `uplink`). It knows nothing of devices, guests or
-//! protocols and depends on no other crate of the workspace.
+//! One of the three crates with unsafe code (the others are `guest-memory` and `uplink`). It knows nothing of devices,
+//! guests or protocols and depends on no other crate of the workspace.
 
 pub mod clock;
 mod event;

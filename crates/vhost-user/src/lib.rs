@@ -10,8 +10,8 @@
 //!   \____________ Connection ___________________/
 //! ```
 //!
-//! - [`sys::Listener`] owns a socket path and hands out front ends that connect; [`Connector`] says when to [`connect`] to a
-//!   front end that listens. A connection is the same either way.
+//! - [`sys::Listener`] owns a socket path and hands out front ends that connect; [`Connector`] says when to [`connect`]
+//!   to a front end that listens. A connection is the same either way.
 //! - [`Connection`] moves bytes and file descriptors, never blocks, and does a bounded amount of work per call. The
 //!   owner brings the event loop, and takes the connection apart and together again over a restart.
 //! - [`Session`] is the protocol as a state machine without I/O. It collects what the front end says of each ring, in
