@@ -174,6 +174,7 @@ fn apply(switch: &mut NicSwitch, operation: Operation) -> Result<(), SwitchError
                 allowed_vlans: vlans(&vids),
                 link: [LinkState::Auto, LinkState::Enable, LinkState::Disable][usize::from(link % 3)],
                 bum_path: if synthetic { BumPath::Synthetic } else { BumPath::Vf },
+                sends_as: None,
             };
             switch.set_port_security(vport.vport(), security)
         }

@@ -95,7 +95,7 @@ fn structure(oid: Oid) -> (u8, u16) {
         Oid::SriovSetVfPowerState => (1, 13),
         Oid::SriovVfVendorDeviceId => (1, 10),
         Oid::SriovBarResources | Oid::VfSerialNumber => (1, 12),
-        Oid::VPortPortSecurity => (1, 532),
+        Oid::VPortPortSecurity => (1, 540),
         Oid::VPortReceiveMode => (1, 1048),
         _ => (1, 20),
     }

@@ -6,7 +6,7 @@ mod tests;
 use ethernet::MacAddr;
 use serde::{Deserialize, Serialize};
 
-use crate::{MulticastTable, VlanSet};
+use crate::{FilterTest, MulticastTable, VlanSet};
 
 /// What the stack allows the guest behind a VPort. The words are those of `ip link set dev PF vf N`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct PortSecurity {
     /// Broadcast, all multicast and, on a trunk, every allowed VLAN are received without being asked for: for a device
     /// whose driver cannot ask.
     pub accept_bum: bool,
+    /// Whom the VPort sends as while it has no filter: its adapter, whose filter stands elsewhere for now. A guest that
+    /// changes its path has frames on its way. Without it a VPort that has no filter sends nothing.
+    pub sends_as: Option<FilterTest>,
 }
 
 impl Default for PortSecurity {
@@ -41,6 +44,7 @@ impl Default for PortSecurity {
             link: LinkState::Auto,
             bum_path: BumPath::Vf,
             accept_bum: false,
+            sends_as: None,
         }
     }
 }

@@ -61,9 +61,13 @@ fn request() -> impl Strategy<Value = OidRequest> {
         5 => (filter(), vport(), vport()).prop_map(|(filter, from, to)| OidRequest::MoveFilter { filter, from, to }),
         1 => vf().prop_map(OidRequest::ResetVf),
         1 => vf().prop_map(|vf| OidRequest::SetVfPowerState { vf, state: PowerState::D3, wake_enable: false }),
-        1 => (vport(), any::<bool>()).prop_map(|(vport, trusted)| OidRequest::SetPortSecurity {
+        1 => (vport(), any::<bool>(), any::<bool>()).prop_map(|(vport, trusted, sends_as)| OidRequest::SetPortSecurity {
             vport,
-            security: Box::new(PortSecurity { trusted, ..PortSecurity::default() }),
+            security: Box::new(PortSecurity {
+                trusted,
+                sends_as: sends_as.then_some(FilterTest { mac: ethernet::MacAddr([2, 0, 0, 0, 0, 9]), vlan: VlanTest::Id(7) }),
+                ..PortSecurity::default()
+            }),
         }),
         1 => (0_u16..6).prop_map(|num_vfs| OidRequest::SetSwitchParameters(SwitchChanges { name: None, num_vfs })),
     ]

@@ -179,24 +179,33 @@ fn input(request: &OidRequest) -> Bytes {
         }
         OidRequest::VfVendorDeviceId(vf) => Bytes::new(1, 10).u16(4, vf.0),
         OidRequest::BarResources { vf, bar } => Bytes::new(1, 12).u16(4, vf.0).u16(6, *bar),
-        OidRequest::PortSecurity(vport) => Bytes::new(1, 532).u32(4, vport.0),
+        OidRequest::PortSecurity(vport) => Bytes::new(1, 540).u32(4, vport.0),
         OidRequest::SetPortSecurity { vport, security } => {
             let flags = u32::from(security.mac_spoof_check)
                 | u32::from(security.vlan_check) << 1
                 | u32::from(security.trusted) << 2
-                | u32::from(security.accept_bum) << 3;
+                | u32::from(security.accept_bum) << 3
+                | u32::from(security.sends_as.is_some()) << 4;
             let link = match security.link {
                 LinkState::Auto => 0,
                 LinkState::Enable => 1,
                 LinkState::Disable => 2,
             };
-            let mut bytes = Bytes::new(1, 532)
+            let mut bytes = Bytes::new(1, 540)
                 .u32(4, vport.0)
                 .u32(8, flags)
                 .u32(12, link)
                 .u32(16, u32::from(security.bum_path == BumPath::Synthetic));
             for vid in security.allowed_vlans.iter() {
                 bytes.0[20 + usize::from(vid) / 8] |= 1 << (vid % 8);
+            }
+            if let Some(test) = security.sends_as {
+                let vlan = match test.vlan {
+                    VlanTest::UntaggedOrZero => 0,
+                    VlanTest::Id(vlan) => vlan,
+                    VlanTest::Any => 0xffff,
+                };
+                bytes = bytes.put(532, &test.mac.0).u16(538, vlan);
             }
             bytes
         }

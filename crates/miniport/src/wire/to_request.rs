@@ -1,7 +1,7 @@
 //! Structures to typed requests.
 
 use ethernet::MacAddr;
-use nic_switch::{BumPath, LinkState, MulticastTable, VlanSet};
+use nic_switch::{BumPath, FilterTest, LinkState, MulticastTable, VlanSet, VlanTest};
 use nic_switch::{
     FilterId, PortSecurity, QueueId, ReceiveMode, SwitchParameters, VPortChanges, VPortId, VfId, VfParameters,
 };
@@ -340,8 +340,19 @@ fn port_security(input: &[u8], set: bool) -> Result<OidRequest, Refusal> {
             1 => BumPath::Synthetic,
             other => return Err(Refusal::member("BumPath", other, "0 or 1")),
         },
+        sends_as: (flags & vendor::security_flags::SENDS_AS != 0).then(|| sends_as(&wire)).transpose()?,
     };
     Ok(OidRequest::SetPortSecurity { vport, security: Box::new(security) })
+}
+
+fn sends_as(wire: &vendor::PortSecurity) -> Result<FilterTest, Refusal> {
+    let vlan = match wire.sends_as_vlan.get() {
+        0 => VlanTest::UntaggedOrZero,
+        vendor::ANY_VLAN => VlanTest::Any,
+        vlan @ 1..=4094 => VlanTest::Id(vlan),
+        other => return Err(Refusal::member("SendsAsVlan", other, "0 to 4094, or 0xFFFF")),
+    };
+    Ok(FilterTest { mac: MacAddr(wire.sends_as_mac), vlan })
 }
 
 fn receive_mode(input: &[u8], set: bool) -> Result<OidRequest, Refusal> {

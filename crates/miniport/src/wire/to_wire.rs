@@ -2,7 +2,7 @@
 
 use nic_switch::{
     BumPath, Capabilities, LinkState, PortSecurity, ProcessorAffinity, QueueId, ReceiveMode,
-    SwitchParameters, VPortId, VfId,
+    SwitchParameters, VPortId, VfId, VlanTest,
 };
 use zerocopy::FromZeros;
 
@@ -298,8 +298,17 @@ pub(super) fn port_security(vport: VPortId, from: &PortSecurity) -> vendor::Port
             bit(from.mac_spoof_check, flags::MAC_SPOOF_CHECK)
                 | bit(from.vlan_check, flags::VLAN_CHECK)
                 | bit(from.trusted, flags::TRUSTED)
-                | bit(from.accept_bum, flags::ACCEPT_BUM),
+                | bit(from.accept_bum, flags::ACCEPT_BUM)
+                | bit(from.sends_as.is_some(), flags::SENDS_AS),
         );
+        if let Some(test) = from.sends_as {
+            wire.sends_as_mac = test.mac.0;
+            wire.sends_as_vlan.set(match test.vlan {
+                VlanTest::UntaggedOrZero => 0,
+                VlanTest::Id(vlan) => vlan,
+                VlanTest::Any => vendor::ANY_VLAN,
+            });
+        }
         wire.link.set(match from.link {
             LinkState::Auto => 0,
             LinkState::Enable => 1,

@@ -14,7 +14,7 @@ const _: () = assert!(MAX_UNICAST as usize == ReceiveMode::MAX_UNICAST);
 
 structure! {
     /// `OID_SOFTIOV_VPORT_PORT_SECURITY`.
-    PortSecurity = "SOFTIOV_VPORT_PORT_SECURITY", padded 532, revisions [532] {
+    PortSecurity = "SOFTIOV_VPORT_PORT_SECURITY", padded 540, revisions [540] {
         vport_id: U32,
         /// [`security_flags`].
         flags: U32,
@@ -23,8 +23,15 @@ structure! {
         /// 0 through the VF, 1 through the synthetic adapter.
         bum_path: U32,
         allowed_vlans: [u8; SET_BYTES],
+        /// With [`security_flags::SENDS_AS`].
+        sends_as_mac: [u8; 6],
+        /// 0 untagged, 0xFFFF any.
+        sends_as_vlan: U16,
     }
 }
+
+/// Every VLAN.
+pub(crate) const ANY_VLAN: u16 = 0xFFFF;
 
 /// Flags of [`PortSecurity`].
 pub(crate) mod security_flags {
@@ -32,7 +39,8 @@ pub(crate) mod security_flags {
     pub(crate) const VLAN_CHECK: u32 = 0x2;
     pub(crate) const TRUSTED: u32 = 0x4;
     pub(crate) const ACCEPT_BUM: u32 = 0x8;
-    pub(crate) const ALL: u32 = 0xF;
+    pub(crate) const SENDS_AS: u32 = 0x10;
+    pub(crate) const ALL: u32 = 0x1F;
 }
 
 structure! {

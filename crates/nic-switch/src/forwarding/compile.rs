@@ -131,6 +131,10 @@ impl Tables {
                 self.add_flood_receiver(vport, filters, vlans);
             }
             sender = Sender { first, further: self.add_further_addresses(further), send_vlans, ..sender };
+        } else if let Some(test) = vport.security().sends_as {
+            let vlan = VlanMode::of_test(test.vlan);
+            let (_, send_vlans) = if vlan == VlanMode::Trunk { self.add_trunk(vport) } else { (0, 0) };
+            sender = Sender { first: SourceAddress { mac: test.mac, vlan }, send_vlans, ..sender };
         } else {
             sender.blocked = blocked.or(Some(DropReason::NoFilter));
         }
@@ -249,7 +253,11 @@ impl Sender {
 
 impl VlanMode {
     fn of(filter: &Filter) -> Self {
-        match filter.test().vlan {
+        Self::of_test(filter.test().vlan)
+    }
+
+    fn of_test(vlan: VlanTest) -> Self {
+        match vlan {
             VlanTest::Any => Self::Trunk,
             VlanTest::UntaggedOrZero => Self::Untagged,
             VlanTest::Id(vid) => Self::Access(vid),

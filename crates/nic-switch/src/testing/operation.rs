@@ -93,15 +93,20 @@ fn security() -> impl Strategy<Value = PortSecurity> {
     let link =
         prop::sample::select(&[LinkState::Auto, LinkState::Enable, LinkState::Auto, LinkState::Disable][..]);
     let bum_path = prop::sample::select(&[BumPath::Vf, BumPath::Vf, BumPath::Synthetic][..]);
-    (any::<[bool; 4]>(), vlan_set(), link, bum_path).prop_map(
-        |([mac_spoof_check, vlan_check, trusted, accept_bum], allowed_vlans, link, bum_path)| PortSecurity {
-            mac_spoof_check,
-            vlan_check,
-            trusted,
-            allowed_vlans,
-            link,
-            bum_path,
-            accept_bum,
+    let test = (station(), vlan_test()).prop_map(|(mac, vlan)| FilterTest { mac, vlan });
+    let sends_as = prop::option::of(test);
+    (any::<[bool; 4]>(), vlan_set(), link, bum_path, sends_as).prop_map(
+        |([mac_spoof_check, vlan_check, trusted, accept_bum], allowed_vlans, link, bum_path, sends_as)| {
+            PortSecurity {
+                mac_spoof_check,
+                vlan_check,
+                trusted,
+                allowed_vlans,
+                link,
+                bum_path,
+                accept_bum,
+                sends_as,
+            }
         },
     )
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::VSwitch;
 use crate::extension::ExtensionKind;
-use crate::{Mirroring, NicState, PortId, VfPath, VlanPolicy};
+use crate::{Mirroring, NicState, PortId, PortPolicy, VfPath, VlanPolicy};
 
 /// Why a port must not have a VF.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,7 +70,12 @@ impl VSwitch {
     /// Why the port must not have a VF; `None` if it may, or does not exist.
     #[must_use]
     pub fn policy_needs_removal_of_vf(&self, port: PortId) -> Option<RemovalReason> {
-        let policy = self.port(port)?.policy();
+        self.policy_forbids_vf(self.port(port)?.policy()).or_else(|| self.extension_forbids_vf(port))
+    }
+
+    /// Why a port with this policy must not have a VF; `None` if it may, as far as the policy goes.
+    #[must_use]
+    pub fn policy_forbids_vf(&self, policy: &PortPolicy) -> Option<RemovalReason> {
         let nic = self.parameters.nic_enforces;
         let trunk = matches!(policy.vlan, VlanPolicy::Trunk { native, .. } if native != 0 || !nic.trunk_vlan);
         let reasons = [
@@ -83,8 +88,7 @@ impl VSwitch {
             (policy.bandwidth.maximum.is_some() && !nic.maximum_bandwidth, RemovalReason::MaximumBandwidth),
             (policy.storm_limit > 0 && !nic.storm_limit, RemovalReason::StormLimit),
         ];
-        let found = reasons.into_iter().find_map(|(applies, reason)| applies.then_some(reason));
-        found.or_else(|| self.extension_forbids_vf(port))
+        reasons.into_iter().find_map(|(applies, reason)| applies.then_some(reason))
     }
 
     /// The VFs that must be removed and of which that was not said yet: once per VF, and of connected NICs only.

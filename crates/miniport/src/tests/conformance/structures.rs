@@ -451,7 +451,7 @@ fn vendor(rules: &mut Rules) {
         let mut bench = Bench::new();
         let (_, vport) = bench.attached_vf();
         let request = OidRequest::SetPortSecurity { vport, security: Box::default() };
-        for (offset, value) in [(531, 0x80), (8, 0x10), (12, 3), (16, 2)] {
+        for (offset, value) in [(531, 0x80), (8, 0x20), (12, 3), (16, 2)] {
             assert_eq!(
                 bench.status(put(&request, offset, &[value])),
                 NdisStatus::InvalidParameter,

@@ -87,7 +87,7 @@ fn admit(switch: &NicSwitch, ingress: &Ingress) -> Result<(Vlan, Option<VlanTag>
         if down(vport) {
             return Err(DropReason::LinkDown);
         }
-        if switch.filters_on(vport.id()).next().is_none() {
+        if switch.filters_on(vport.id()).next().is_none() && vport.security().sends_as.is_none() {
             return Err(DropReason::NoFilter);
         }
     }
@@ -102,8 +102,13 @@ fn admit(switch: &NicSwitch, ingress: &Ingress) -> Result<(Vlan, Option<VlanTag>
     }
     let mode = match policed {
         Some(vport) => {
-            let own = tests(switch, vport).into_iter().find(|test| test.mac == ingress.source);
-            let first = switch.filters_on(vport.id()).next().map(Filter::test);
+            let mut allowed = tests(switch, vport);
+            let mut first = switch.filters_on(vport.id()).next().map(Filter::test);
+            if first.is_none() {
+                allowed.extend(vport.security().sends_as);
+                first = vport.security().sends_as;
+            }
+            let own = allowed.into_iter().find(|test| test.mac == ingress.source);
             match own {
                 None if vport.security().mac_spoof_check => return Err(DropReason::SourceMacSpoofed),
                 own => own.or(first).map(|test| test.vlan),

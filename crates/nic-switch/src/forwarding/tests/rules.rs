@@ -114,6 +114,21 @@ fn h08_silence_before_the_first_filter_and_after_the_last() {
 }
 
 #[test]
+fn while_its_filter_stands_elsewhere_a_vport_sends_as_its_adapter_and_receives_nothing() {
+    let mut lab = Lab::new();
+    lab.vf(1, &[]);
+    lab.vf(2, &[test(2, VlanTest::Id(5))]);
+    lab.secure(1, |security| security.sends_as = Some(test(1, VlanTest::Id(5))));
+    assert_eq!(lab.receivers(frame(on(1), 1, 2)), Ok(vec![to(2)]));
+    assert_eq!(lab.decide(frame(on(1), 7, 2)), Err(DropReason::SourceMacSpoofed));
+    for ingress in [frame(on(2), 2, 1), broadcast(on(2), 2)] {
+        assert!(!lab.receivers(ingress).unwrap().contains(&to(1)), "{ingress:?}");
+    }
+    lab.filter(1, test(1, VlanTest::Id(6))).unwrap();
+    assert!(!lab.receivers(frame(on(1), 1, 2)).unwrap().contains(&to(2)), "its filter counts");
+}
+
+#[test]
 fn h08_dead_ids_on_transmit_become_the_default_vport_for_the_pf_and_nothing_for_a_vf() {
     let mut lab = three_vfs();
     lab.pf_vport(4, &[]);
