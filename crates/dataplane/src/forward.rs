@@ -6,10 +6,10 @@ use sys::clock;
 
 use crate::place::Place;
 use crate::route::{Crossing, Lost, Outcome, Target};
-use crate::worker::Worker;
+use crate::worker::{Slot, Worker};
 
 /// What became of one frame.
-enum Fate {
+pub(crate) enum Fate {
     /// It is done with.
     Done,
     /// It is done with: no port stands where it was to go.
@@ -165,7 +165,7 @@ impl Worker {
                 let target = self.router.targets(copies)[0];
                 self.deliver_one::<WATCHED>(from, target, frame, resume, now)
             }
-            Outcome::Deliver(copies) => self.deliver_several::<WATCHED>(copies, frame),
+            Outcome::Deliver(copies) => self.deliver_several::<WATCHED>(from, copies, frame),
         };
         if let Fate::Held { .. } = fate {
             return fate;
@@ -196,11 +196,14 @@ impl Worker {
         resume: u32,
         now: Cycles,
     ) -> Fate {
-        match self.put::<WATCHED>(target, frame, resume) {
+        match self.put::<WATCHED>(from, target, frame, resume) {
             Some(Put::Full { next }) => {
-                let fate = self.no_room(from, target.to as usize, next, now);
+                let to = target.to as usize;
+                let in_gap = self.no_room_in_gap(from, to, next, now);
+                let reason = if in_gap.is_some() { Refusal::GapOverflow } else { Refusal::NoBuffers };
+                let fate = in_gap.unwrap_or_else(|| self.no_room(from, to, next, now));
                 if WATCHED && let Fate::Done = fate {
-                    self.show_refused(target, frame, Refusal::NoBuffers);
+                    self.show_refused(target, frame, reason);
                 }
                 fate
             }
@@ -212,18 +215,24 @@ impl Worker {
     /// Copies go to whoever has room: one slow receiver must not hold up a frame for all.
     fn deliver_several<const WATCHED: bool>(
         &mut self,
+        from: usize,
         copies: std::ops::Range<u32>,
         frame: &Frame<'_>,
     ) -> Fate {
         let mut reached = false;
+        let mark = self.gaps.mark();
         for copy in copies {
             let target = self.router.targets(copy..copy + 1)[0];
-            let put = self.put::<WATCHED>(target, frame, 0);
+            if self.gaps.has_kept_since(mark, target.to as usize) {
+                // Its guest is between two paths, and this frame is kept for it already.
+                continue;
+            }
+            let put = self.put::<WATCHED>(from, target, frame, 0);
             reached |= put.is_some();
             if let Some(Put::Full { .. }) = put {
-                self.refuse(target.to as usize, Refusal::NoBuffers);
+                let reason = self.lose(target.to as usize);
                 if WATCHED {
-                    self.show_refused(target, frame, Refusal::NoBuffers);
+                    self.show_refused(target, frame, reason);
                 }
             }
         }
@@ -231,29 +240,44 @@ impl Worker {
     }
 
     /// Puts `frame` into the port of `target` and counts what became of it, but for a lack of room; `None` if no port
-    /// is attached there.
-    fn put<const WATCHED: bool>(&mut self, target: Target, frame: &Frame<'_>, from: u32) -> Option<Put> {
+    /// is attached there. A gap may keep it instead.
+    fn put<const WATCHED: bool>(
+        &mut self,
+        from: usize,
+        target: Target,
+        frame: &Frame<'_>,
+        pieces: u32,
+    ) -> Option<Put> {
         let to = target.to as usize;
-        let slot = self.slots.get_mut(to)?.as_mut()?;
-        let put = slot.port.put(frame, target.tag, from);
-        match put {
-            Put::Done => {
-                slot.counters.received.count(frame);
-                slot.counters.direct.add(u64::from(target.direct));
-                slot.allowance.took();
-            }
-            Put::Refused(reason) => slot.counters.refused[reason.index()].add(1),
-            Put::Full { .. } => {}
-        }
+        let Some(slot) = self.slots.get_mut(to)?.as_mut().filter(|slot| !slot.guarded) else {
+            return self.put_by_gap::<WATCHED>(from, target, frame, pieces);
+        };
+        let put = slot.port.put(frame, target.tag, pieces);
+        slot.count(target, frame, put);
         self.touch(to);
         if WATCHED {
-            match put {
-                Put::Done => self.show_received(target, frame),
-                Put::Refused(reason) => self.show_refused(target, frame, reason),
-                Put::Full { .. } => {}
-            }
+            self.show_put(target, frame, put);
         }
         Some(put)
+    }
+
+    /// Counts what became of a copy that was put, but for a lack of room, and shows it.
+    pub(crate) fn settle<const WATCHED: bool>(&mut self, target: Target, frame: &Frame<'_>, put: Put) -> Put {
+        if let Some(Some(slot)) = self.slots.get_mut(target.to as usize) {
+            slot.count(target, frame, put);
+        }
+        if WATCHED {
+            self.show_put(target, frame, put);
+        }
+        put
+    }
+
+    fn show_put(&self, target: Target, frame: &Frame<'_>, put: Put) {
+        match put {
+            Put::Done => self.show_received(target, frame),
+            Put::Refused(reason) => self.show_refused(target, frame, reason),
+            Put::Full { .. } => {}
+        }
     }
 
     /// Port `to` has no room for what is left of a frame: hold port `from` back, or lose it.
@@ -282,9 +306,28 @@ impl Worker {
         }
     }
 
-    fn refuse(&self, to: usize, reason: Refusal) {
+    /// A copy for port `to` is lost for want of room: why.
+    pub(crate) fn lose(&mut self, to: usize) -> Refusal {
+        let reason = if self.gaps.overflow(to) { Refusal::GapOverflow } else { Refusal::NoBuffers };
         if let Some(Some(slot)) = self.slots.get(to) {
             slot.counters.refused[reason.index()].add(1);
+        }
+        reason
+    }
+}
+
+impl Slot {
+    /// Counts what became of a copy that was put, but for a lack of room.
+    #[inline]
+    fn count(&mut self, target: Target, frame: &Frame<'_>, put: Put) {
+        match put {
+            Put::Done => {
+                self.counters.received.count(frame);
+                self.counters.direct.add(u64::from(target.direct));
+                self.allowance.took();
+            }
+            Put::Refused(reason) => self.counters.refused[reason.index()].add(1),
+            Put::Full { .. } => {}
         }
     }
 }

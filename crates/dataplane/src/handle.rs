@@ -16,6 +16,7 @@ use vswitch::{Learned, Meter};
 
 use crate::capture::{Capture, CaptureSpec, Tap};
 use crate::counters::PortCounters;
+use crate::gap::GapCommand;
 use crate::place::Place;
 use crate::ready::ReadySet;
 use crate::sleeper::Sleeper;
@@ -75,6 +76,12 @@ pub(crate) enum Command {
         index: usize,
         to: Option<Sender<Box<dyn Port>>>,
     },
+    /// About the gap of NIC number `nic`, which stands at number `place`.
+    Gap {
+        nic: usize,
+        place: usize,
+        command: Box<GapCommand>,
+    },
     SendAs {
         index: usize,
         frame: Vec<u8>,
@@ -104,6 +111,7 @@ impl std::fmt::Debug for Command {
         match self {
             Self::Attach { index, .. } => write!(f, "attach {index}"),
             Self::Detach { index, .. } => write!(f, "detach {index}"),
+            Self::Gap { nic, .. } => write!(f, "gap of NIC {nic}"),
             Self::SendAs { index, .. } => write!(f, "send as {index}"),
             Self::StartFetching => f.write_str("start fetching"),
             Self::Report { switch, .. } => write!(f, "report {switch}"),
@@ -321,6 +329,14 @@ impl Handle {
         self.shared.snapshot.rcu(|old| old.with_switches(Arc::clone(switches)));
     }
 
+    /// Replaces both in one: no frame is decided by one of them and not the other.
+    pub fn publish(&self, forwarding: Forwarding, switches: &Arc<Switches>) {
+        let forwarding = Arc::new(forwarding);
+        self.shared
+            .snapshot
+            .rcu(|old| old.with_nic_switch(Arc::clone(&forwarding)).with_switches(Arc::clone(switches)));
+    }
+
     /// What the worker has learned of extensible switch number `switch`; nothing if there is none.
     #[must_use]
     pub fn report(&self, switch: usize) -> SwitchReport {
@@ -392,7 +408,7 @@ impl Handle {
         given
     }
 
-    fn carry_out(&self, command: Command) {
+    pub(crate) fn carry_out(&self, command: Command) {
         let ticket = self.command(command);
         self.wait(|shared| shared.obeyed.load(Ordering::SeqCst) >= ticket);
     }

@@ -16,6 +16,8 @@
 //! ([`Handle::publish_nic_switch`], [`Handle::publish_switches`]) and waits for quiescent points ([`Handle::quiesce`])
 //! before it takes away memory.
 //!
+//! A guest that changes from one path to another hears nothing in between: its frames are kept meanwhile, see `gap`.
+//!
 //! A receiver without room holds its local sender back for a while instead of losing the frame: see `hold`.
 //!
 //! The crate knows ports and the two switches, no device, no protocol, no policy.
@@ -25,6 +27,7 @@ mod capture;
 mod counters;
 mod epoch;
 mod forward;
+mod gap;
 mod handle;
 mod hold;
 mod place;
@@ -36,6 +39,7 @@ mod worker;
 
 pub use capture::{Capture, CaptureCounts, CaptureSpec, Captured, MAX_SNAPLEN, Point, Way};
 pub use counters::{PortCounters, PortStatistics, Traffic, TrafficCounters};
+pub use gap::{GapCounters, GapLimits, GapReport, GapState, NoGap};
 pub use handle::{Attachment, Dataplane, Doorbell, Handle, Kick, StartError, SwitchReport, WorkerStatistics};
 pub use place::{Extent, Place};
 pub use snapshot::{Snapshot, Switches};

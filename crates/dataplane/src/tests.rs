@@ -6,6 +6,7 @@ mod control;
 #[path = "../../vf82599/src/queue/tests/driver.rs"]
 mod driver;
 mod forwarding;
+mod gap;
 #[expect(unreachable_pub, reason = "the benchmark uses it too")]
 mod guest;
 mod neighbours;

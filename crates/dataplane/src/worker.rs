@@ -13,6 +13,7 @@ use sys::clock;
 use crate::capture::Taps;
 use crate::counters::PortCounters;
 use crate::epoch::Epoch;
+use crate::gap::Gaps;
 use crate::handle::{Attachment, Command, Commands, Doorbell};
 use crate::hold::Allowance;
 use crate::place::{Extent, Place};
@@ -56,6 +57,10 @@ const LINGER: u64 = 50;
 /// How often a sleeping worker looks at ports whose doorbells are plain memory, which cannot wake it.
 const DOORBELL_POLL: Duration = Duration::from_micros(200);
 
+/// How often a sleeping worker looks at a receiver that has no room for what was kept for it: it need not ring for
+/// that.
+const DRAIN_POLL: u64 = 1000;
+
 /// What a worker shares with its handles.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -98,6 +103,8 @@ pub(crate) struct Slot {
     pub(crate) held_until: Option<Cycles>,
     /// It was put to or completed since the last flush.
     pub(crate) touched: bool,
+    /// A gap takes frames for it, or may begin to.
+    pub(crate) guarded: bool,
 }
 
 /// All that the thread owns.
@@ -107,6 +114,8 @@ pub(crate) struct Worker {
     /// By the number of the port's place.
     pub(crate) slots: Vec<Option<Slot>>,
     pub(crate) router: Router,
+    /// Guests between two paths.
+    pub(crate) gaps: Gaps,
     /// What passes the default VPort.
     pub(crate) default_vport: Arc<PortCounters>,
     /// Who looks on.
@@ -142,6 +151,7 @@ impl Worker {
             extent: shared.extent,
             slots: (0..places).map(|_| None).collect(),
             router: Router::new(Deliveries::for_adapter(capabilities), places, states.collect()),
+            gaps: Gaps::new(places, shared.extent.nics),
             default_vport: Arc::clone(&config.default_vport),
             taps: Taps::default(),
             decisions: Vec::with_capacity(BURST),
@@ -208,6 +218,7 @@ impl Worker {
                         let _ = to.send(port);
                     }
                 }
+                Command::Gap { nic, place, command } => self.obey_gap(nic, place, *command),
                 Command::SendAs { index, frame } => self.send_as(index, &frame, burst),
                 Command::StartFetching => self.paused = false,
                 Command::Report { switch, reply } => {
@@ -243,6 +254,7 @@ impl Worker {
             patience: full,
             held_until: None,
             touched: false,
+            guarded: self.gaps.guards(index),
         });
         // What it was told of before it came is still to be done.
         self.due.insert(index);
@@ -260,7 +272,7 @@ impl Worker {
     /// Looks once at every port that is due; the number of frames that were handled.
     fn round(&mut self, burst: &mut Burst, now: Cycles) -> u64 {
         self.collect_due(now);
-        let mut frames = 0;
+        let mut frames = if self.gaps.is_draining() { self.drain_gaps(burst, now) } else { 0 };
         while !self.paused
             && let Some(index) = self.due.take_first()
         {
@@ -348,7 +360,8 @@ impl Worker {
 
     fn sleep(&mut self, now: Cycles) {
         let held = self.slots.iter().flatten().filter_map(|s| s.held_until);
-        let next = self.timers.iter().map(|&(at, _)| at).chain(held).min();
+        let drain = self.gaps.is_draining().then(|| now + DRAIN_POLL * self.cycles_per_microsecond);
+        let next = self.timers.iter().map(|&(at, _)| at).chain(held).chain(drain).min();
         let micros = next
             .map(|at| Duration::from_micros(at.saturating_sub(now).div_ceil(self.cycles_per_microsecond)));
         let limit = match self.silent.is_empty() {

@@ -6,7 +6,7 @@ use ethernet::Sum;
 use ethernet::checksum::crc32c;
 use guest_memory::{Access, Gather, MemoryView};
 
-use crate::frame::{Checksum, Frame, FrameMeta, HEADER_MAX, Slot};
+use crate::frame::{Checksum, Frame, FrameMeta, HEADER_MAX, Kept, Slot};
 use crate::reason::Malformed;
 
 /// Most frames in a burst.
@@ -193,6 +193,25 @@ impl Burst {
         if slot.body_len == 0 && slot.header_len < slot.shortest {
             pad(slot);
         }
+        self.length += 1;
+        Ok(())
+    }
+
+    /// Ends the frame that is being gathered from memory into which [`Frame::keep`] copied it: it is the same again.
+    ///
+    /// # Errors
+    /// The bytes are not those that were kept; the frame is forgotten.
+    pub fn restore(&mut self, kept: &Kept) -> Result<(), Malformed> {
+        let slices = self.open.take().unwrap_or(0..0);
+        let length = std::mem::take(&mut self.open_len);
+        let Kept { meta, header_len, shortest } = *kept;
+        let body_len = length.checked_sub(header_len).ok_or(Malformed::TooShort)?;
+        let slot = self.slots.get_mut(self.length).ok_or(Malformed::TooManyBuffers)?;
+        let header = slot.header.get_mut(..header_len).ok_or(Malformed::HeaderTooLong)?;
+        self.gather.read_range(slices.clone(), 0, header).map_err(|_| Malformed::DmaFault)?;
+        slot.layout = ethernet::parse(header);
+        (slot.header_len, slot.body_start, slot.body_len) = (header_len, header_len, body_len);
+        (slot.slices, slot.shortest, slot.meta) = (slices, shortest, meta);
         self.length += 1;
         Ok(())
     }

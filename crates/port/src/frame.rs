@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use ethernet::{Gso, GsoError, Inc, Layout, MacAddr, Segmenter, VlanTag};
-use guest_memory::Gather;
+use guest_memory::{Gather, GuestSlice};
 
+use crate::piece::Piece;
 use crate::reason::Refusal;
 
 /// Longest private copy of headers in bytes: more than any stack of real headers; a TSO header may be this long.
@@ -56,6 +57,14 @@ pub struct FrameMeta {
     pub checksum: Checksum,
     /// Set when the frame is to be cut into segments before it is sent on a wire. Its checksums are then made anew.
     pub gso: Option<Segmentation>,
+}
+
+/// What a frame is besides its bytes: with a copy of these it can be made again ([`crate::Burst::restore`]).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept {
+    pub(crate) meta: FrameMeta,
+    pub(crate) header_len: usize,
+    pub(crate) shortest: usize,
 }
 
 /// A frame in a [`crate::Burst`], without the memory its scatter list lies in.
@@ -144,6 +153,18 @@ impl<'a> Frame<'a> {
         // The slices begin with the headers as they were before they were copied.
         let behind = self.slot.body_start + from.saturating_sub(self.slot.header_len);
         self.gather.read_range(self.slot.slices.clone(), behind, rest).map_err(|_| Refusal::DmaFault)
+    }
+
+    /// Copies the frame as it is, all [`Frame::len`] bytes of it, into `buffers`, one after the other, for a time
+    /// when its sender has forgotten it; the rest of it is what this returns.
+    ///
+    /// # Errors
+    /// The buffers do not hold it or are not to be written, or the sender's memory is not what it was; part of them may
+    /// be written.
+    pub fn keep(&self, buffers: &[GuestSlice<'_>]) -> Result<Kept, Refusal> {
+        Piece::as_it_is(self, self.header()).write(buffers)?;
+        let Slot { meta, header_len, shortest, .. } = *self.slot;
+        Ok(Kept { meta, header_len, shortest })
     }
 
     /// Destination address.

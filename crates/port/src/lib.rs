@@ -30,7 +30,7 @@ mod testing;
 mod whole;
 
 pub use burst::{BURST, Burst, Spec};
-pub use frame::{Checksum, Frame, FrameMeta, HEADER_MAX, Segmentation};
+pub use frame::{Checksum, Frame, FrameMeta, HEADER_MAX, Kept, Segmentation};
 pub use piece::{Piece, Pieces};
 pub use reason::{Malformed, Refusal};
 pub use request::{GuestReply, GuestRequest, Reception};

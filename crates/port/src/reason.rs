@@ -60,8 +60,10 @@ reasons! {
 reasons! {
     /// Why a receiver did not take a frame.
     Refusal {
-        /// No receive queue is enabled.
+        /// The receive queue is closed: not enabled, or its device may not reach memory.
         NotReady = "rx_not_ready",
+        /// The link is down.
+        LinkDown = "rx_link_down",
         /// The guest posted no buffers.
         NoBuffers = "rx_no_buffers",
         /// Longer than the guest's largest frame.
@@ -70,5 +72,9 @@ reasons! {
         DmaFault = "rx_dma_fault",
         /// The frame cannot be cut into pieces that the guest could take.
         BadSegmentation = "rx_bad_segmentation",
+        /// The guest is between two paths, and the buffer that keeps its frames meanwhile is full.
+        GapOverflow = "rx_gap_overflow",
+        /// It was kept while the guest was between two paths, and given up.
+        GapDiscarded = "rx_gap_discarded",
     }
 }

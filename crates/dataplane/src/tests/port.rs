@@ -17,7 +17,8 @@ const STRIDE: u64 = 256;
 #[derive(Debug, Default)]
 pub(super) struct Guest {
     pub(super) outbox: Mutex<VecDeque<Vec<u8>>>,
-    pub(super) inbox: Mutex<Vec<Vec<u8>>>,
+    /// Two ports of one guest may have one inbox.
+    pub(super) inbox: Arc<Mutex<Vec<Vec<u8>>>>,
     /// Frames that may still be put.
     pub(super) room: AtomicUsize,
     /// The port must not touch anything: looked at before each access.
@@ -39,6 +40,13 @@ impl Guest {
     pub(super) fn with_room(room: usize) -> Arc<Self> {
         let guest = Self::default();
         guest.room.store(room, Ordering::SeqCst);
+        Arc::new(guest)
+    }
+
+    /// A guest whose frames come into the inbox of `other`.
+    pub(super) fn sharing_with(other: &Self) -> Arc<Self> {
+        let guest = Self { inbox: Arc::clone(&other.inbox), ..Self::default() };
+        guest.room.store(usize::MAX, Ordering::SeqCst);
         Arc::new(guest)
     }
 

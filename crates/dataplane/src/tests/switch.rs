@@ -34,8 +34,13 @@ pub fn snapshot(vports: usize) -> crate::Snapshot {
     crate::Snapshot::new(extent, forwarding(vports))
 }
 
-/// A switch with VFs on the VPorts 1 to `vports`.
+/// What a switch with VFs on the VPorts 1 to `vports` decides by.
 pub fn forwarding(vports: usize) -> Forwarding {
+    nic_switch(vports).snapshot(false)
+}
+
+/// A switch with VFs on the VPorts 1 to `vports`, each with a filter of its number.
+pub fn nic_switch(vports: usize) -> NicSwitch {
     let capabilities = capabilities();
     let parameters = SwitchParameters {
         num_vfs: capabilities.max_vfs,
@@ -68,5 +73,5 @@ pub fn forwarding(vports: usize) -> Forwarding {
         let test = FilterTest { mac: mac(vport), vlan: VlanTest::UntaggedOrZero };
         switch.set_filter(FilterId(number), id, test).unwrap();
     }
-    switch.snapshot(false)
+    switch
 }

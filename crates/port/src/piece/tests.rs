@@ -118,6 +118,55 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_frame_that_was_kept_is_the_same_again(
+        mut sample in sample(6000), from in cuts(2000), at in cuts(2000), again in cuts(2000),
+        mss in prop::option::of(8..3000u16),
+    ) {
+        if mss.is_some() {
+            sample.proto = Proto::Tcp;
+            sample.payload.push(1);
+        }
+        let domain = memory();
+        let cut = mss.map(|mss| sample.segmentation(mss));
+        let meta = FrameMeta { gso: cut, ..if cut.is_some() { FrameMeta::default() } else { partial(&sample) } };
+        let burst = burst(&domain, &sample.build(Field::PseudoHeader), &from, meta);
+        let frame = burst.frame(0);
+        let (view, store) = (domain.view(), memory());
+        let kept = frame.keep(&buffers(&store.view(), FIRST, frame.len(), &at)).unwrap();
+        let stored = read(&store.view(), FIRST, frame.len());
+        let mut second = Burst::new();
+        second.begin(store.view());
+        scatter(&store.view(), &mut second, SECOND, &stored, &again);
+        second.restore(&kept).unwrap();
+        let restored = second.frame(0);
+        prop_assert_eq!((restored.header(), restored.len()), (frame.header(), frame.len()));
+        prop_assert_eq!(format!("{:?}", restored.layout()), format!("{:?}", frame.layout()));
+        for n in 0..Pieces::new(&frame).unwrap().count() {
+            let tag = frame.meta().tag;
+            prop_assert_eq!(deliver(&view, &restored, n, tag, &[2048]), deliver(&view, &frame, n, tag, &[2048]));
+        }
+    }
+}
+
+#[test]
+fn only_what_was_kept_is_restored() {
+    let (domain, sample) = (memory(), tcp(1000));
+    let burst = burst(&domain, &sample.build(Field::Right), &[5000], FrameMeta::default());
+    let (frame, view) = (burst.frame(0), domain.view());
+    let short = view.slice(FIRST, frame.len() - 1, Access::Write).unwrap();
+    assert!(frame.keep(&[short]).is_err());
+    let kept = frame.keep(&[view.slice(SECOND, frame.len(), Access::Write).unwrap()]).unwrap();
+    let mut second = Burst::new();
+    second.begin(domain.view());
+    second.gather(SECOND, 50).unwrap();
+    assert!(second.restore(&kept).is_err(), "less than its headers");
+    assert_eq!(second.len(), 0);
+}
+
 fn tcp(payload: usize) -> Sample {
     let payload = (0..payload).map(|n| n.to_le_bytes()[0]).collect();
     Sample {
