@@ -9,6 +9,8 @@
 //! A write that ends DMA (a queue disabled, bus mastering off, any reset) follows one order: store the words that stop
 //! the worker, [`Host::quiesce`], then change what the worker reads. Only then does the write return, and only then
 //! may the server answer it.
+//!
+//! By the same accesses the guest shows whether its driver is there: see [`GuestSign`].
 
 mod function;
 mod registers;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 
 use ethernet::MacAddr;
 use pcie::{ConfigSpace, MsixTable, StorageError};
+use port::Cycles;
 
 use crate::host::Host;
 use crate::interrupts::Interrupts;
@@ -25,6 +28,7 @@ use crate::mailbox::Mailbox;
 use crate::profile::{Identity, Profile};
 use crate::registers::{CONTROL, ENABLE, IVAR_VALID, VTIVAR_MISC, rx};
 use crate::rejection::{Rejection, Rejections};
+use crate::sign::GuestSign;
 use crate::state::{VfState, word};
 
 pub use self::reset::ResetKind;
@@ -39,6 +43,10 @@ pub struct Control {
     msix: MsixTable,
     mailbox: Mailbox,
     rejections: Arc<Rejections>,
+    /// [`Control::is_receiving`], as the host was told last.
+    receiving: bool,
+    /// No transmit queue that is closed is waited for before this time.
+    next_wait: Cycles,
 }
 
 impl Control {
@@ -65,6 +73,8 @@ impl Control {
     /// that was begun is finished, and each vector is signalled once, since nobody knows whether the last message got
     /// out.
     ///
+    /// The last of the signs that it gives says whether the guest is receiving.
+    ///
     /// # Errors
     /// As for [`Control::new`].
     pub fn attach(
@@ -82,6 +92,9 @@ impl Control {
         control.mailbox.resume(host);
         control.interrupts.signal_all();
         host.kick();
+        // Nobody knows whether the last sign got out.
+        control.receiving = !control.is_receiving();
+        control.look_for_sign(host);
         Ok(control)
     }
 
@@ -95,7 +108,7 @@ impl Control {
     ) -> Self {
         let rejections = Arc::new(Rejections::new());
         let mailbox = Mailbox::new(state.clone(), profile, identity, Arc::clone(&rejections));
-        Self { state, profile, interrupts, config, msix, mailbox, rejections }
+        Self { state, profile, interrupts, config, msix, mailbox, rejections, receiving: false, next_wait: 0 }
     }
 
     /// What was rejected so far.
@@ -123,6 +136,15 @@ impl Control {
         let enabled = |queue| self.state.register(rx(queue, CONTROL)) & ENABLE != 0;
         let pairs = self.mailbox.identity().queue_pairs();
         self.state.private.load(word::DMA_ENABLED) != 0 && (0..pairs).any(enabled)
+    }
+
+    /// Tells the host if [`Control::is_receiving`] has changed. To be called now and then for a guest that has the
+    /// registers of the rings mapped; what is written here is looked at anyway.
+    pub fn look_for_sign(&mut self, host: &mut dyn Host) {
+        let receiving = self.is_receiving();
+        if receiving != std::mem::replace(&mut self.receiving, receiving) {
+            host.guest_sign(if receiving { GuestSign::ReceiveOpen } else { GuestSign::ReceiveClosed });
+        }
     }
 
     /// Sets the link and tells the driver at once. Nothing happens if the link is in that state already.

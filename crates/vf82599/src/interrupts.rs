@@ -102,6 +102,11 @@ impl Interrupts {
         (now / self.cycles_per_microsecond) as u32
     }
 
+    /// So many microseconds, in cycles.
+    pub(crate) fn cycles(&self, microseconds: u64) -> Cycles {
+        microseconds.saturating_mul(self.cycles_per_microsecond)
+    }
+
     /// Forgets causes, enables, moderation: the function was reset.
     pub fn reset(&self) {
         for register in [VTEICR, VTEIMS, VTEIAC, VTEIAM] {

@@ -22,6 +22,7 @@ mod queue;
 mod register_map;
 pub mod registers;
 mod rejection;
+mod sign;
 mod state;
 
 pub use control::{Control, ResetKind};
@@ -31,6 +32,7 @@ pub use mailbox::MailboxApi;
 pub use profile::{Identity, MsixExposure, Profile};
 pub use queue::{QueueProfile, Queues};
 pub use rejection::{Rejection, Rejections};
+pub use sign::{GuestSign, GuestSigns};
 pub use state::{RINGS, StateError, VfState};
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ use crate::host::Host;
 use crate::profile::{Identity, Profile};
 use crate::registers::{VFMAILBOX, VFMBMEM};
 use crate::rejection::{Rejection, Rejections};
+use crate::sign::GuestSign;
 use crate::state::{VfState, word};
 
 /// Written: a request stands in the words.
@@ -204,6 +205,7 @@ impl Mailbox {
     fn serve_reset(&self, message: &mut Message, host: &mut dyn Host) -> Result<(), Rejection> {
         self.forget_requests();
         host.request(GuestRequest::Reset);
+        host.guest_sign(GuestSign::MailboxReset);
         self.set_flag(flag::CLEAR_TO_SEND);
         let [low, high] = message::encode_mac(self.identity.mac.unwrap_or_default());
         let filter_type = ethernet::McFilterType::default() as u32;

@@ -164,8 +164,11 @@ impl Port for Queues {
     }
 
     fn put(&mut self, frame: &Frame<'_>, tag: Option<VlanTag>, from: u32) -> Put {
-        if !self.open() || !self.link_up {
+        if !self.open() {
             return Put::Refused(Refusal::NotReady);
+        }
+        if !self.link_up {
+            return Put::Refused(Refusal::LinkDown);
         }
         let (hash, queue) = self.rss.steer(&self.state, frame);
         let (Some(view), Some(rx)) = (&self.view, self.rx.get_mut(queue as usize)) else {

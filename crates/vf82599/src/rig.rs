@@ -7,9 +7,9 @@ use ethernet::MacAddr;
 use pcie::{ConfigLayout, ConfigSpace};
 use port::{Cycles, GuestReply, GuestRequest, Reception};
 
-use crate::registers::{CONTROL, ENABLE, QUEUES, VFMAILBOX, VFMBMEM, VTIVAR_MISC, rx, tx};
+use crate::registers::{CONTROL, ENABLE, HEAD, QUEUES, TAIL, VFMAILBOX, VFMBMEM, VTIVAR_MISC, rx, tx};
 use crate::state::{VfState, word};
-use crate::{Control, Host, Identity, Interrupts, Profile, Rejection, Signal};
+use crate::{Control, GuestSign, Host, Identity, Interrupts, Profile, Rejection, Signal};
 
 pub(crate) const MAC: MacAddr = MacAddr([0x52, 0x54, 0x00, 0x82, 0x59, 0x01]);
 pub(crate) const CYCLES_PER_MICROSECOND: u64 = 1000;
@@ -74,6 +74,11 @@ impl Seen {
 pub(crate) struct FakeHost {
     state: VfState,
     pub(crate) calls: Vec<Call>,
+    pub(crate) signs: Vec<GuestSign>,
+    /// Transmit descriptors of queue 0 that a worker gets done in a round.
+    pub(crate) sends: u32,
+    /// How long a round takes.
+    pub(crate) round: Cycles,
     pub(crate) refuses: bool,
     pub(crate) most: Reception,
     pub(crate) now: Cycles,
@@ -86,6 +91,9 @@ impl FakeHost {
         Self {
             state,
             calls: Vec::new(),
+            signs: Vec::new(),
+            sends: 0,
+            round: 0,
             refuses: false,
             most: Reception::Promiscuous,
             now: 1 << 32,
@@ -99,6 +107,10 @@ impl FakeHost {
             .into_iter()
             .filter_map(|call| if let Call::Request(request) = call { Some(request) } else { None })
             .collect()
+    }
+
+    pub(crate) fn take_signs(&mut self) -> Vec<GuestSign> {
+        std::mem::take(&mut self.signs)
     }
 
     pub(crate) fn take_calls(&mut self) -> Vec<Call> {
@@ -117,6 +129,11 @@ impl FakeHost {
 impl Host for FakeHost {
     fn quiesce(&mut self) {
         self.calls.push(Call::Quiesce(Seen::of(&self.state)));
+        let [head, tail] = [HEAD, TAIL].map(|register| self.state.register(tx(0, register)));
+        if Seen::of(&self.state).enabled & 1 << 8 != 0 {
+            self.state.set_register(tx(0, HEAD), tail.min(head + self.sends));
+        }
+        self.now += self.round;
     }
 
     fn kick(&mut self) {
@@ -132,6 +149,10 @@ impl Host for FakeHost {
             GuestRequest::SetReception(asked) => GuestReply::Reception(asked.min(self.most)),
             _ => GuestReply::Granted,
         }
+    }
+
+    fn guest_sign(&mut self, sign: GuestSign) {
+        self.signs.push(sign);
     }
 
     fn now(&self) -> Cycles {

@@ -1,11 +1,12 @@
 //! The PCI function: config space and the MSI-X BAR.
 
-use pcie::{ConfigEffect, Released};
+use pcie::{ConfigEffect, PowerState, Released};
 
 use super::Control;
 use super::reset::Extent;
 use crate::host::Host;
 use crate::rejection::Rejection;
+use crate::sign::GuestSign;
 use crate::state::word;
 
 impl Control {
@@ -43,8 +44,17 @@ impl Control {
         for effect in effects {
             match effect {
                 ConfigEffect::FunctionLevelReset => self.reset_device(Extent::Function, host),
-                ConfigEffect::CommandChanged { .. } | ConfigEffect::PowerState(_) => {
+                ConfigEffect::CommandChanged { .. } => {
+                    if self.update_dma(host) {
+                        host.guest_sign(GuestSign::BusMasterOff);
+                    }
+                    self.release_messages();
+                }
+                ConfigEffect::PowerState(power) => {
                     self.update_dma(host);
+                    if *power == PowerState::D3Hot {
+                        host.guest_sign(GuestSign::PoweredDown);
+                    }
                     self.release_messages();
                 }
                 ConfigEffect::MsixControlChanged(_) => self.release_messages(),
@@ -54,6 +64,7 @@ impl Control {
                 | ConfigEffect::VfMse(_)
                 | ConfigEffect::VfEnableChanged { .. } => {}
             }
+            self.look_for_sign(host);
         }
     }
 
@@ -90,8 +101,9 @@ impl Control {
         self.state.private.load(word::UNPLUGGED) != 0
     }
 
-    /// Lets the data half reach memory, or makes sure that it does not, as config space has it.
-    pub(super) fn update_dma(&mut self, host: &mut dyn Host) {
+    /// Lets the data half reach memory, or makes sure that it does not, as config space has it. True if it does no
+    /// more.
+    pub(super) fn update_dma(&mut self, host: &mut dyn Host) -> bool {
         let allowed = self.config.is_bus_master() && !self.is_unplugged();
         let was_allowed = self.state.private.load(word::DMA_ENABLED) != 0;
         self.state.private.store(word::DMA_ENABLED, u32::from(allowed));
@@ -100,6 +112,7 @@ impl Control {
             (false, true) => host.kick(),
             _ => {}
         }
+        was_allowed && !allowed
     }
 
     /// Sends the messages that were pending and no longer are masked.

@@ -5,11 +5,20 @@ use super::reset::Extent;
 use crate::host::Host;
 use crate::register_map::{Access, Register, register_at};
 use crate::registers::{
-    CONTROL, ENABLE, HEAD, REGISTER_BYTES, VFCTRL_RST, VFGORC_LSB, VFGORC_MSB, VFGOTC_MSB, VFLINKS_SPEED_10G,
-    VFLINKS_UP, VTEICR, VTEIMS, rx, tx,
+    CONTROL, ENABLE, HEAD, REGISTER_BYTES, TAIL, VFCTRL_RST, VFGORC_LSB, VFGORC_MSB, VFGOTC_MSB,
+    VFLINKS_SPEED_10G, VFLINKS_UP, VTEICR, VTEIMS, rx, tx,
 };
 use crate::rejection::Rejection;
 use crate::state::word;
+
+/// How long a transmit queue that is closed may go on sending, in microseconds: a driver takes the queue for closed 2
+/// ms after it has written so.
+const SEND_REST: u64 = 1000;
+/// How long a queue is closed without that after one for which it was in vain, in microseconds.
+const WAIT_AGAIN: u64 = 100_000;
+/// Looks at a queue that is to go on sending, at most. Each is a round of the worker, the shortest of which take
+/// about a microsecond.
+const MAX_LOOKS: u32 = 4096;
 
 /// VFLINKS beside the up bit and the speed, while the link is up: its status latch.
 const VFLINKS_LATCHED: u32 = 1 << 7;
@@ -17,9 +26,9 @@ const VFLINKS_LATCHED: u32 = 1 << 7;
 impl Control {
     /// Reads `data.len()` bytes at `offset` of BAR 0.
     ///
-    /// Registers are 32 bits wide. Other accesses are made of the registers that they touch, each read once: a byte of
-    /// a register that reading clears clears all of it. Where there is no register the bytes are 0. All ones, which
-    /// drivers take for the end of the device, come only from a function that does not decode its BAR.
+    /// Registers are 32 bits wide. Other accesses are made of the registers that they touch, each read once: a byte
+    /// of a register that reading clears clears all of it. Where there is no register the bytes are 0. All ones,
+    /// which drivers take for the end of the device, come only from a function that does not decode its BAR.
     pub fn bar0_read(&mut self, offset: u64, data: &mut [u8], host: &dyn Host) {
         if !self.decodes_memory() {
             self.reject(Rejection::NotDecoded);
@@ -42,7 +51,8 @@ impl Control {
         }
     }
 
-    /// Writes `data` at `offset` of BAR 0. Returns when all that the write asks for is done: the server may answer it.
+    /// Writes `data` at `offset` of BAR 0. Returns when all that the write asks for is done: the server may answer
+    /// it.
     ///
     /// Only writes of 4 bytes at multiples of 4 have an effect.
     pub fn bar0_write(&mut self, offset: u64, data: &[u8], host: &mut dyn Host) {
@@ -152,14 +162,43 @@ impl Control {
     /// not the queue that it knew.
     fn write_queue_control(&mut self, offset: u32, value: u32, host: &mut dyn Host) {
         let queue = offset % rx(0, 0) / (rx(1, 0) - rx(0, 0));
-        let generations = if offset >= tx(0, 0) { word::TX_GENERATION } else { word::RX_GENERATION };
+        let transmits = offset >= tx(0, 0);
+        let generations = if transmits { word::TX_GENERATION } else { word::RX_GENERATION };
         let was_enabled = self.state.register(offset) & ENABLE != 0;
+        let closes = was_enabled && value & ENABLE == 0;
+        if closes && transmits {
+            self.send_rest(queue, host);
+        }
         self.state.private.fetch_add(generations + queue as usize, 1);
         self.state.set_register(offset, value);
         if value & ENABLE != 0 {
             host.kick();
-        } else if was_enabled {
+        } else if closes {
             host.quiesce();
         }
+        self.look_for_sign(host);
+    }
+
+    /// Before a transmit queue is closed: lets the worker send what the driver has shown in it. Hardware has mostly
+    /// done so by then, and drivers wait for 10 to 20 ms, if at all, before they close it. What cannot be sent in
+    /// time is left unsent, as hardware leaves it. A guest whose queue was waited for in vain is not waited for again
+    /// soon: the thread serves others, too.
+    fn send_rest(&mut self, queue: u32, host: &mut dyn Host) {
+        let position = |register| self.state.register(tx(queue, register)) & 0xffff;
+        let (tail, began) = (position(TAIL), host.now());
+        if began < self.next_wait || self.state.private.load(word::DMA_ENABLED) == 0 {
+            return;
+        }
+        for _ in 0..MAX_LOOKS {
+            if position(HEAD) == tail {
+                return;
+            }
+            if host.now().saturating_sub(began) >= self.interrupts.cycles(SEND_REST) {
+                break;
+            }
+            host.kick();
+            host.quiesce();
+        }
+        self.next_wait = host.now() + self.interrupts.cycles(WAIT_AGAIN);
     }
 }

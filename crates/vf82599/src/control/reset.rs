@@ -8,6 +8,7 @@ use crate::host::Host;
 use crate::profile::MsixExposure;
 use crate::register_map::{Access, REGISTERS};
 use crate::registers::{CONTROL, ENABLE, QUEUES, VFMRQC, VFRETA, VFRSSRK, rx, tx};
+use crate::sign::GuestSign;
 use crate::state::{VfState, word};
 
 /// VFMRQC of a PF that spreads frames by addresses and TCP ports, in both versions of IP.
@@ -56,6 +57,7 @@ impl Control {
     pub fn unplug(&mut self, host: &mut dyn Host) {
         self.state.private.store(word::UNPLUGGED, 1);
         self.stop_queues(host);
+        self.look_for_sign(host);
     }
 
     /// Carries a reset out. Config space, where it is concerned, is reset already.
@@ -69,6 +71,11 @@ impl Control {
         host.request(GuestRequest::Reset);
         self.state.private.store(word::RESETTING, 0);
         self.update_dma(host);
+        host.guest_sign(match extent {
+            Extent::Driver => GuestSign::DriverReset,
+            Extent::Function => GuestSign::FunctionReset,
+        });
+        self.look_for_sign(host);
     }
 
     /// Finishes the reset in which an earlier data path ended.

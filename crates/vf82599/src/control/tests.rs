@@ -5,3 +5,4 @@ mod registers;
 mod replay;
 mod reset;
 mod restart;
+mod signs;

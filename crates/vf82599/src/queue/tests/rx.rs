@@ -1,7 +1,7 @@
 //! Reception as the driver finds it.
 
 use ethernet::VlanTag;
-use port::{Checksum, FrameMeta, Put, Refusal, Spec};
+use port::{Checksum, FrameMeta, Port, Put, Refusal, Spec};
 use proptest::prelude::*;
 
 use super::driver::{RX_EOP, RX_L4CS, RX_VP, Registers};
@@ -286,10 +286,10 @@ fn a_queue_that_is_not_set_up_is_not_ready() {
         );
     }
     vf.rx(0, 64, 2, 0);
-    for (index, off, on) in [(word::LINK, 0, 1), (word::DMA_ENABLED, 0, 1)] {
-        vf.state.private.store(index, off);
-        assert_eq!(put(&mut sender, &mut vf.queues, &frame, &NO_SPEC), NOT_READY);
-        vf.state.private.store(index, on);
+    for (index, refusal) in [(word::LINK, Refusal::LinkDown), (word::DMA_ENABLED, Refusal::NotReady)] {
+        vf.state.private.store(index, 0);
+        assert_eq!(put(&mut sender, &mut vf.queues, &frame, &NO_SPEC), Put::Refused(refusal));
+        vf.state.private.store(index, 1);
         assert_eq!(put(&mut sender, &mut vf.queues, &frame, &NO_SPEC), Put::Done);
     }
 }
@@ -336,4 +336,24 @@ proptest! {
             ring.fill(&vf.view(), &mut vf.state);
         }
     }
+}
+
+#[test]
+fn frames_written_before_the_queue_is_closed_in_the_same_round_are_still_there_to_be_polled() {
+    let (mut sender, mut vf) = (Vf::new(), Vf::new());
+    let mut ring = vf.rx(0, 64, 2, 0);
+    let mut from = sender.tx(0, 64);
+    (0..10).for_each(|n| sender.send(&mut from, &plain(n, 60)));
+    let burst = sender.fetch();
+    for n in 0..burst.len() {
+        if n == 7 {
+            vf.state.write(rx(0, CONTROL), 0);
+        }
+        // The close takes effect when the round is over.
+        assert_eq!(vf.queues.put(&burst.frame(n), None, 0), Put::Done);
+    }
+    vf.queues.flush(0);
+    let received: Vec<_> = std::iter::from_fn(|| ring.receive(&vf.view())).map(|frame| frame.bytes).collect();
+    assert_eq!(received, (0..10).map(|n| plain(n, 60)).collect::<Vec<_>>());
+    assert_eq!(vf.queues.put(&burst.frame(0), None, 0), NOT_READY);
 }
