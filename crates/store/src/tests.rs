@@ -1,0 +1,5 @@
+//! The store against a map in memory, and what it refuses.
+
+mod changes;
+mod crash;
+mod model;
