@@ -1,132 +1,50 @@
-//! What the commands about switches, ports and frames do.
+//! What the commands do: they ask the daemon, and print.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::path::Path;
+mod adapter;
+mod events;
+mod network;
+mod shell;
+mod top;
+mod vms;
 
-use anyhow::Context;
+use std::process::ExitCode;
 
-use crate::capture_file::CaptureFile;
-use crate::cli::{
-    AclArgs, AclCommand, CaptureArgs, FdbArgs, FdbCommand, Output, PortArgs, PortCommand, TraceArgs,
-};
-use crate::control::client::{Appetite, Client};
-use crate::render;
-use crate::view::{
-    AclRuleView, AddressChange, AddressView, PolicyChange, SwitchView, TopologyView, TraceView,
-};
+use api::types::TopologyView;
 
-/// `switch`.
-pub(crate) fn switch(client: &Client, name: Option<&str>, output: Output) -> anyhow::Result<()> {
-    let switches = switches(client, name)?;
-    match name {
-        Some(_) => Ok(render::switch(&switches[0], output)?),
-        None => Ok(render::switches(&switches, output)?),
+use crate::cli::{Cli, Command, DatapathCommand, OidCommand};
+use crate::{render, run};
+
+/// Does what the command line says.
+pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let client = cli.global.client()?;
+    let output = cli.global.output;
+    match cli.command {
+        Command::Run { config } => run::run(&config)?,
+        Command::Show => render::topology(&client.get("/v1/topology")?, output)?,
+        Command::Switch { name } => network::switch(&client, name.as_deref(), output)?,
+        Command::Port(args) => network::port(&client, args, output)?,
+        Command::Fdb(args) => network::fdb(&client, args, output)?,
+        Command::Acl(args) => network::acl(&client, args, output)?,
+        Command::Queue => render::queues(&client.get::<TopologyView>("/v1/topology")?.queues, output)?,
+        Command::Capture(args) => network::capture(&client, &args)?,
+        Command::Trace(args) => network::trace(&client, args, output)?,
+        Command::Vf { command } => adapter::vf(&client, command.as_ref(), output)?,
+        Command::Vport { id } => adapter::vport(&client, id, output)?,
+        Command::Filter => adapter::filter(&client, output)?,
+        Command::Adapter(command) => adapter::change(&client, &command, output)?,
+        Command::Oid(OidCommand::Request { request }) => return adapter::oid(&client, request, output),
+        Command::Oid(OidCommand::Trace { file }) => adapter::record_oids(&client, file, output)?,
+        Command::Pci(command) => adapter::pci(&client, &command, output)?,
+        Command::Datapath(DatapathCommand::Rebuild) => {
+            render::text(&client.post("/v1/datapath/rebuild", &())?, output)?;
+        }
+        Command::Vm { command } => vms::vm(&client, command, output)?,
+        Command::Apply { file, dry_run } => vms::apply(&client, &file, dry_run, output)?,
+        Command::Events { since, follow } => events::events(&client, since, follow, output)?,
+        Command::Metrics => render::text(&api::types::TextView { text: client.text("/metrics")? }, output)?,
+        Command::Top { interval, count } => top::top(&client, interval, count, output)?,
+        Command::Completions { shell } => shell::completions(shell)?,
+        Command::Man { folder } => shell::man(&folder)?,
     }
-}
-
-/// `port`.
-pub(crate) fn port(client: &Client, args: PortArgs, output: Output) -> anyhow::Result<()> {
-    if let Some(PortCommand::Set { adapter, settings }) = args.command {
-        return change(client, &adapter, &PolicyChange::Set(settings), output);
-    }
-    let switches = switches(client, args.switch.as_deref())?;
-    let ports: Vec<_> = switches
-        .iter()
-        .flat_map(|switch| switch.ports.iter().map(|port| (switch.name.as_str(), port)))
-        .collect();
-    Ok(render::ports(&ports, output)?)
-}
-
-/// `fdb`.
-pub(crate) fn fdb(client: &Client, args: FdbArgs, output: Output) -> anyhow::Result<()> {
-    let path = |switch: &str| format!("/v1/switch/{}/fdb", Client::segment(switch));
-    let (switch, change) = match args.command {
-        None => {
-            let mut all = Vec::new();
-            for switch in switches(client, args.switch.as_deref())? {
-                all.extend(client.get::<Vec<AddressView>>(&path(&switch.name))?);
-            }
-            return Ok(render::fdb(&all, output)?);
-        }
-        Some(FdbCommand::Add { switch, mac, vlan, port }) => {
-            (switch, AddressChange { mac, vlan, port: Some(port) })
-        }
-        Some(FdbCommand::Del { switch, mac, vlan }) => (switch, AddressChange { mac, vlan, port: None }),
-    };
-    let () = client.post(&path(&switch), &change)?;
-    Ok(render::consequences(&[], output)?)
-}
-
-/// `acl`.
-pub(crate) fn acl(client: &Client, args: AclArgs, output: Output) -> anyhow::Result<()> {
-    match args.command {
-        Some(AclCommand::Add { adapter, rule }) => {
-            change(client, &adapter, &PolicyChange::AddRule(Box::new((*rule).into())), output)
-        }
-        Some(AclCommand::Del { adapter, index }) => {
-            change(client, &adapter, &PolicyChange::RemoveRule(index), output)
-        }
-        None => {
-            let adapter = args.adapter.context("whose ACL? as in `acl VM/ADAPTER`")?;
-            let rules: Vec<AclRuleView> =
-                client.get(&format!("/v1/port/{}/acl", Client::segment(&adapter)))?;
-            Ok(render::acl(&rules, output)?)
-        }
-    }
-}
-
-/// `trace`.
-pub(crate) fn trace(client: &Client, args: TraceArgs, output: Output) -> anyhow::Result<()> {
-    let view: TraceView = client.post("/v1/explain", &args.request()?)?;
-    Ok(render::trace(&view, output)?)
-}
-
-/// `capture`.
-pub(crate) fn capture(client: &Client, args: &CaptureArgs) -> anyhow::Result<()> {
-    let request = args.request()?;
-    let to_stdout = args.write.as_deref().is_none_or(|path| path == Path::new("-"));
-    anyhow::ensure!(
-        !(to_stdout && io::stdout().is_terminal()),
-        "a capture is no text: name a file with -w, or pipe it, as in `softiov capture ... | tcpdump -nr -`"
-    );
-    // Made when the daemon has agreed: a refused capture must not empty the file of an earlier one.
-    let mut file: Option<CaptureFile<Box<dyn Write>>> = None;
-    let captured = client.capture(&request, |part| {
-        let file = match &mut file {
-            Some(file) => file,
-            none => none.insert(CaptureFile::new(match &args.write {
-                Some(path) if !to_stdout => Box::new(
-                    std::fs::File::create(path)
-                        .with_context(|| format!("cannot write {}", path.display()))?,
-                ),
-                _ => Box::new(io::stdout()),
-            })),
-        };
-        match file.take(part) {
-            Ok(()) => Ok(Appetite::More),
-            // Whoever read it has seen enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Appetite::Sated),
-            Err(error) => Err(error).context("the capture cannot be written"),
-        }
-    });
-    if let Some(file) = file {
-        render::remark(&format!("{} frames captured, {} missed", file.frames(), file.missed()));
-    }
-    captured
-}
-
-fn change(client: &Client, adapter: &str, change: &PolicyChange, output: Output) -> anyhow::Result<()> {
-    let path = format!("/v1/port/{}/policy", Client::segment(adapter));
-    Ok(render::consequences(&client.post::<Vec<String>>(&path, change)?, output)?)
-}
-
-/// The switches, or the one called `name`.
-fn switches(client: &Client, name: Option<&str>) -> anyhow::Result<Vec<SwitchView>> {
-    let mut switches = client.get::<TopologyView>("/v1/topology")?.switches;
-    if let Some(name) = name {
-        let known: Vec<String> = switches.iter().map(|switch| switch.name.clone()).collect();
-        switches.retain(|switch| switch.name == name);
-        anyhow::ensure!(!switches.is_empty(), "there is no switch {name:?}: there are {}", known.join(", "));
-    }
-    Ok(switches)
+    Ok(ExitCode::SUCCESS)
 }

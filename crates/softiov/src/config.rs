@@ -6,17 +6,15 @@
 mod network;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use api::ApiConfig;
 use serde::Deserialize;
+use virt_stack::desired::{self, Name, VmSpec};
 
-pub(crate) use self::network::{
-    HostAdapterConfig, PortConfig, SwitchConfig, SwitchKind, UplinkConfig, XdpMode, vlan_policy,
-};
-pub(crate) use self::values::{
-    AdapterMac, Mtu, Name, QueuePairs, SyntheticPairs, Trunk, VfCount, Vlan, Weight, vlan_set,
-};
+pub(crate) use self::network::{HostAdapterConfig, SwitchConfig, SwitchKind, UplinkConfig, XdpMode};
+pub(crate) use self::values::VfCount;
 
 /// Longest path of a unix socket in bytes (`sockaddr_un`).
 const MAX_SOCKET_PATH: usize = 107;
@@ -46,13 +44,15 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) daemon: DaemonConfig,
     #[serde(default)]
+    pub(crate) api: ApiConfig,
+    #[serde(default)]
     pub(crate) adapter: AdapterConfig,
     #[serde(default)]
     pub(crate) uplink: UplinkConfig,
     #[serde(default, rename = "switch")]
     pub(crate) switches: Vec<SwitchConfig>,
     #[serde(default, rename = "vm")]
-    pub(crate) vms: Vec<VmConfig>,
+    pub(crate) vms: Vec<VmSpec>,
 }
 
 /// `[daemon]`: how softiov runs on this host.
@@ -65,11 +65,23 @@ pub(crate) struct DaemonConfig {
     pub(crate) cpu: Option<usize>,
     /// What the worker does when there is nothing to do.
     pub(crate) poll: Poll,
+    /// Network adapters that VMs can have, all together.
+    pub(crate) max_adapters: u32,
+    /// File of the desired state; `state.redb` in [`LASTING`], or in `runtime_dir` if that is another than the usual one.
+    pub(crate) state: Option<PathBuf>,
 }
+
+/// Usual folder of sockets.
+const USUAL_RUNTIME: &str = "/run/softiov";
+/// Usual folder of what outlives a restart of the host.
+const LASTING: &str = "/var/lib/softiov";
+/// Adapters at most: each has a place in every table of a worker.
+const MOST_ADAPTERS: u32 = 4096;
 
 impl Default for DaemonConfig {
     fn default() -> Self {
-        Self { runtime_dir: PathBuf::from("/run/softiov"), cpu: None, poll: Poll::Adaptive }
+        let runtime_dir = PathBuf::from(USUAL_RUNTIME);
+        Self { runtime_dir, cpu: None, poll: Poll::Adaptive, max_adapters: 256, state: None }
     }
 }
 
@@ -104,8 +116,8 @@ pub(crate) struct AdapterConfig {
     pub(crate) single_vport_pool: bool,
     /// Which VF it is to the guest.
     pub(crate) vf_model: VfModel,
-    /// How interrupts reach the guest.
-    pub(crate) msix: Msix,
+    /// How interrupts reach the guest; the best that is safe with its QEMU if absent.
+    pub(crate) msix: Option<Msix>,
     /// How doorbells reach the worker.
     pub(crate) doorbells: Doorbells,
 }
@@ -120,7 +132,7 @@ impl Default for AdapterConfig {
             pf_vports: 64,
             single_vport_pool: false,
             vf_model: VfModel::X550,
-            msix: Msix::Relayed,
+            msix: None,
             doorbells: Doorbells::Trapped,
         }
     }
@@ -139,12 +151,11 @@ pub(crate) enum VfModel {
 }
 
 /// How MSI-X messages reach the guest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Msix {
     /// softiov keeps the table and writes each message into the guest. Works with every QEMU, also where `device_del`
     /// of a function with MSI-X aborts it (10.2 to 11.1).
-    #[default]
     Relayed,
     /// The VMM keeps the table and takes an eventfd for each vector: fewer steps, on KVM none in user space.
     Native,
@@ -159,74 +170,6 @@ pub(crate) enum Doorbells {
     Trapped,
     /// As plain memory that the worker polls.
     Mapped,
-}
-
-/// `[[vm]]`: a virtual machine.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct VmConfig {
-    pub(crate) name: Name,
-    #[serde(default, rename = "adapter")]
-    pub(crate) adapters: Vec<VmAdapterConfig>,
-}
-
-/// `[[vm.adapter]]`: a network adapter of a virtual machine.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct VmAdapterConfig {
-    /// `net0`, `net1` ... if absent.
-    pub(crate) name: Option<Name>,
-    pub(crate) mac: AdapterMac,
-    /// Access VLAN: the guest sees no tags.
-    pub(crate) vlan: Option<Vlan>,
-    /// VLANs whose tags the guest may use.
-    pub(crate) trunk: Option<Trunk>,
-    /// Claim to a VF: 0 none, else the heavier first.
-    #[serde(default)]
-    pub(crate) iov_weight: Weight,
-    /// Queue pairs of the VF.
-    #[serde(default)]
-    pub(crate) iov_queue_pairs: QueuePairs,
-    /// The guest may change its address, add further ones, and be promiscuous.
-    #[serde(default)]
-    pub(crate) trusted: bool,
-    /// The extensible switch that its synthetic adapter is connected to; the first if absent.
-    pub(crate) switch: Option<Name>,
-    /// Claim to a VM queue: 0 none, else the heavier first.
-    #[serde(default)]
-    pub(crate) vmq_weight: Weight,
-    /// Queue pairs of the synthetic adapter.
-    #[serde(default)]
-    pub(crate) queue_pairs: SyntheticPairs,
-    /// MTU that the guest is told of.
-    pub(crate) mtu: Option<Mtu>,
-    /// Who listens at the synthetic adapter's socket.
-    #[serde(default)]
-    pub(crate) vhost_user: VhostUser,
-    /// Policies of its port.
-    #[serde(default)]
-    pub(crate) port: PortConfig,
-}
-
-/// Who makes the socket of a synthetic adapter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum VhostUser {
-    /// softiov does, and the VMM connects.
-    #[default]
-    Server,
-    /// The VMM does (QEMU's `server=on`), and softiov connects, again and again.
-    Client,
-}
-
-impl VmConfig {
-    /// The adapters with their names.
-    pub(crate) fn named_adapters(&self) -> impl Iterator<Item = (Name, &VmAdapterConfig)> {
-        self.adapters
-            .iter()
-            .enumerate()
-            .map(|(n, adapter)| (adapter.name.clone().unwrap_or_else(|| Name(format!("net{n}"))), adapter))
-    }
 }
 
 impl Config {
@@ -252,7 +195,25 @@ impl Config {
         self.adapter.num_vfs.unwrap_or(self.adapter.total_vfs.0)
     }
 
+    /// File of the desired state.
+    pub(crate) fn state_file(&self) -> PathBuf {
+        let usual = || match self.daemon.runtime_dir.as_path() == Path::new(USUAL_RUNTIME) {
+            true => Path::new(LASTING).join("state.redb"),
+            false => self.daemon.runtime_dir.join("state.redb"),
+        };
+        self.daemon.state.clone().unwrap_or_else(usual)
+    }
+
+    /// Network adapters of the host. Their NICs have the first numbers, those of VMs the ones after.
+    pub(crate) fn hosts(&self) -> u32 {
+        self.switches.iter().map(|switch| u32::try_from(switch.hosts.len()).unwrap_or(u32::MAX)).sum()
+    }
+
     fn check(&self) -> Result<(), String> {
+        let most = self.daemon.max_adapters;
+        if !(1..=MOST_ADAPTERS).contains(&most) {
+            return Err(format!("max_adapters {most} is out of range: 1 to {MOST_ADAPTERS}"));
+        }
         let total = self.adapter.total_vfs.0;
         if self.num_vfs() == 0 || self.num_vfs() > total {
             return Err(format!(
@@ -267,60 +228,43 @@ impl Config {
             return Err(format!("vm_queues {} is out of range: 0 to 1024", self.adapter.vm_queues));
         }
         self.check_switches()?;
-        let mut names = BTreeSet::new();
-        let mut macs = BTreeMap::new();
+        self.check_vms(&self.vms)
+    }
+
+    /// Checks that `vms` can be served by what else is configured.
+    pub(crate) fn check_vms(&self, vms: &[VmSpec]) -> Result<(), String> {
+        let mut taken = BTreeMap::new();
         for host in self.switches.iter().flat_map(|switch| &switch.hosts) {
             let full = format!("the host adapter {}", host.interface);
-            if let Some(other) = macs.insert(host.address(), full.clone()) {
+            if let Some(other) = taken.insert(host.address(), full.clone()) {
                 return Err(format!(
                     "{other} and {full} both have the address {}: addresses must differ",
                     host.address()
                 ));
             }
         }
-        for vm in &self.vms {
-            if !names.insert(&vm.name) {
-                return Err(format!("two VMs are called {}: names must differ", vm.name));
-            }
-            let mut adapters = BTreeSet::new();
-            for (name, adapter) in vm.named_adapters() {
-                let full = format!("{}/{name}", vm.name);
-                if !adapters.insert(name.clone()) {
-                    return Err(format!("VM {} has two adapters called {name}: names must differ", vm.name));
-                }
-                if let Some(other) = macs.insert(adapter.mac.0, full.clone()) {
+        let switches: Vec<Name> = self.switches().into_iter().map(|switch| switch.name).collect();
+        desired::check(vms, &switches, taken).map_err(|conflict| conflict.to_string())?;
+        let adapters: usize = vms.iter().map(|vm| vm.adapters.len()).sum();
+        if adapters > self.daemon.max_adapters as usize {
+            return Err(format!(
+                "the VMs have {adapters} adapters, and daemon.max_adapters is {}",
+                self.daemon.max_adapters
+            ));
+        }
+        vms.iter().try_for_each(|vm| self.check_sockets(vm))
+    }
+
+    /// The sockets of a VM's adapters can be made.
+    fn check_sockets(&self, vm: &VmSpec) -> Result<(), String> {
+        for (name, _) in vm.named_adapters() {
+            for socket in [self.socket_path(&vm.name, &name), self.vhost_user_path(&vm.name, &name)] {
+                let length = socket.as_os_str().len();
+                if length > MAX_SOCKET_PATH {
                     return Err(format!(
-                        "{other} and {full} both have the address {}: addresses must differ",
-                        adapter.mac.0
+                        "the socket path {} has {length} bytes, {MAX_SOCKET_PATH} are possible: choose a shorter runtime_dir",
+                        socket.display()
                     ));
-                }
-                if adapter.vlan.is_some() && adapter.trunk.is_some() {
-                    return Err(format!(
-                        "{full} has both vlan and trunk: it is an access port or a trunk, not both"
-                    ));
-                }
-                if adapter.port.private_vlan.is_some() && (adapter.vlan.is_some() || adapter.trunk.is_some())
-                {
-                    return Err(format!(
-                        "{full} has private_vlan besides vlan or trunk: one of them at most"
-                    ));
-                }
-                if let (Some(switch), None) = (&adapter.switch, self.switch_of(adapter)) {
-                    let known: Vec<_> = self.switches().iter().map(|switch| switch.name.0.clone()).collect();
-                    return Err(format!(
-                        "{full} is on switch {switch}, which there is not: there are {}",
-                        known.join(", ")
-                    ));
-                }
-                adapter.policy().validate().map_err(|error| format!("{full}: {error}"))?;
-                for socket in [self.socket_path(&vm.name, &name), self.vhost_user_path(&vm.name, &name)] {
-                    let length = socket.as_os_str().len();
-                    if length > MAX_SOCKET_PATH {
-                        return Err(format!(
-                            "the socket path {} has {length} bytes, {MAX_SOCKET_PATH} are possible: choose a shorter runtime_dir",
-                            socket.display()
-                        ));
-                    }
                 }
             }
         }

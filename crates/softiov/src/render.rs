@@ -3,24 +3,32 @@
 mod network;
 mod paths;
 mod table;
+pub(crate) mod top;
 mod trace;
 mod tree;
+mod vms;
 
-use std::fmt::Write;
-use std::io::{self, ErrorKind};
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 
+use api::types::{
+    AclRuleView, AdapterView, AddressView, EventList, EventView, ExplainView, FilterView, OidView, PlanView,
+    PortView, QueueView, SwitchView, TextView, TopologyView, TraceView, VPortView, VfView, VmAdapterView,
+    VmView,
+};
 use serde::Serialize;
 
 use self::network::{acl_table, fdb_table, port_table, queue_table, switch_table, switch_text};
 use self::table::table;
+use self::top::{Load, load_text};
 use self::trace::trace_text;
 use self::tree::{counters, topology_text};
-use crate::cli::Output;
-use crate::view::{
-    AclRuleView, AddressView, FilterView, OidView, PortView, QueueView, SwitchView, TextView, TopologyView,
-    TraceView, VPortView, VfView,
+use self::vms::{
+    adapter_text, event_text, events_text, explain_text, plan_text, sriov_table, vm_table, vm_text,
 };
+use crate::cli::Output;
 
 /// Tells why a command failed.
 pub(crate) fn error(error: &anyhow::Error) {
@@ -29,12 +37,60 @@ pub(crate) fn error(error: &anyhow::Error) {
 }
 
 /// Tells that the daemon can be used.
-pub(crate) fn ready(vms: usize, control: &Path) -> io::Result<()> {
-    write_line(io::stdout(), format_args!("ready: {vms} VMs, control socket {}", control.display()))
+pub(crate) fn ready(vms: usize, control: &Path, tcp: Option<SocketAddr>) -> io::Result<()> {
+    let tcp = tcp.map(|address| format!(", TLS at {address}")).unwrap_or_default();
+    write_line(io::stdout(), format_args!("ready: {vms} VMs, control socket {}{tcp}", control.display()))
 }
 
 pub(crate) fn topology(view: &TopologyView, output: Output) -> io::Result<()> {
     print(view, output, topology_text)
+}
+
+pub(crate) fn vms(view: &[VmView], output: Output) -> io::Result<()> {
+    print(view, output, vm_table)
+}
+
+pub(crate) fn vms_in_full(view: &[VmView], output: Output) -> io::Result<()> {
+    print(view, output, |vms| vms.iter().map(vm_text).collect())
+}
+
+pub(crate) fn vm(view: &VmView, output: Output) -> io::Result<()> {
+    print(view, output, vm_text)
+}
+
+pub(crate) fn vm_adapter(view: &VmAdapterView, output: Output) -> io::Result<()> {
+    print(view, output, adapter_text)
+}
+
+pub(crate) fn explain(view: &[ExplainView], output: Output) -> io::Result<()> {
+    print(view, output, explain_text)
+}
+
+pub(crate) fn plan(view: &PlanView, output: Output) -> io::Result<()> {
+    print(view, output, plan_text)
+}
+
+pub(crate) fn adapter(view: &AdapterView, output: Output) -> io::Result<()> {
+    print(view, output, sriov_table)
+}
+
+pub(crate) fn events(view: &EventList, output: Output) -> io::Result<()> {
+    print(view, output, events_text)
+}
+
+/// Prints one of many events, JSON in one line; whether anybody reads on.
+pub(crate) fn event(view: &EventView, output: Output) -> io::Result<bool> {
+    print_one(view, output, event_text)
+}
+
+/// Prints one of many loads, JSON in one line; whether anybody reads on.
+pub(crate) fn load(view: &Load, output: Output) -> io::Result<bool> {
+    print_one(view, output, load_text)
+}
+
+/// Prints a script for a shell.
+pub(crate) fn script(script: &[u8]) -> io::Result<()> {
+    write_line(io::stdout(), format_args!("{}", String::from_utf8_lossy(script).trim_end()))
 }
 
 pub(crate) fn vfs(view: &[VfView], output: Output) -> io::Result<()> {
@@ -150,6 +206,19 @@ fn print<T: Serialize + ?Sized>(
     write_line(io::stdout(), format_args!("{}", text.trim_end()))
 }
 
+/// Prints one of many, JSON in one line; whether anybody reads on.
+fn print_one<T: Serialize>(view: &T, output: Output, render: impl FnOnce(&T) -> String) -> io::Result<bool> {
+    let text = match output {
+        Output::Text => render(view),
+        Output::Json => serde_json::to_string(view)?,
+    };
+    let mut stdout = io::stdout();
+    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
+    }
+}
+
 /// Writes a line. A reader that has seen enough, such as `head`, is no error.
 fn write_line(mut to: impl io::Write, line: std::fmt::Arguments<'_>) -> io::Result<()> {
     match writeln!(to, "{line}").and_then(|()| to.flush()) {
@@ -162,10 +231,11 @@ fn vf_table(vfs: &[VfView]) -> String {
     let header =
         ["FunctionID", "RequesterID", "VmFriendlyName", "NicName", "CurrentMacAddress", "VPortID", "State"];
     let rows = vfs.iter().map(|vf| {
-        let state = match &vf.device {
-            Some(device) if device.driver_ready => "Active",
-            Some(device) if device.connected => "Plugged",
-            _ => "Offered",
+        let state = match (&vf.life, &vf.device) {
+            (Some(life), _) => &life.state,
+            (None, Some(device)) if device.driver_ready => "active",
+            (None, Some(device)) if device.connected => "plugged",
+            (None, _) => "allocated",
         };
         vec![
             vf.function_id.to_string(),

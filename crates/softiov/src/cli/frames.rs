@@ -4,9 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
+use api::types::{CaptureDirection, CapturePoint, CaptureRequest, FrameContent, FrameRequest, Stage};
 use clap::Args;
-
-use crate::view::{CaptureDirection, CapturePoint, CaptureRequest, FrameContent, FrameRequest, Stage};
 
 /// Bytes of a frame that are captured: an IP packet of 64 KiB with its Ethernet header and a tag.
 const SNAPLEN: usize = 65_553;
@@ -31,10 +30,10 @@ pub(crate) struct CaptureArgs {
     #[arg(short, long)]
     count: Option<u64>,
     /// Frames that the point receives, sends, or both.
-    #[arg(short = 'Q', long, value_enum, default_value_t = CaptureDirection::Both)]
+    #[arg(short = 'Q', long, value_name = "in|out|both", default_value = "both")]
     direction: CaptureDirection,
     /// Of a switch: what comes in before its policies, or what leaves it behind them.
-    #[arg(long, value_enum, default_value_t = Stage::Ingress)]
+    #[arg(long, value_name = "ingress|egress", default_value = "ingress")]
     stage: Stage,
 }
 

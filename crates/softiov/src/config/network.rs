@@ -4,12 +4,11 @@ use std::num::NonZeroU32;
 
 use ethernet::MacAddr;
 use serde::Deserialize;
-use vswitch::{
-    AclRule, Bandwidth, DEFAULT_AGEING_SECONDS, Mirroring, PortPolicy, PrivateRole, Security, VlanPolicy,
-};
+use virt_stack::desired::{AdapterMac, AdapterSpec, Mtu, Name, Trunk, Vlan};
+use vswitch::{DEFAULT_AGEING_SECONDS, PortPolicy};
 
-use super::values::{AdapterMac, InterfaceName, Mtu, Name, Trunk, Vlan, vlan_set};
-use super::{Config, VmAdapterConfig};
+use super::Config;
+use super::values::InterfaceName;
 
 /// `[uplink]`: what the physical port of the adapter leads to.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -117,11 +116,16 @@ impl From<SwitchKind> for vswitch::SwitchType {
     }
 }
 
+/// The switch that there is if none is configured.
+fn default_name() -> Name {
+    Name::new("default").expect("it has letters only")
+}
+
 impl SwitchConfig {
     /// The switch of a configuration that names none.
     pub(super) fn default_switch() -> Self {
         Self {
-            name: Name("default".to_owned()),
+            name: default_name(),
             kind: SwitchKind::External,
             ageing: DEFAULT_AGEING_SECONDS,
             hosts: Vec::new(),
@@ -144,9 +148,15 @@ pub(crate) struct HostAdapterConfig {
 }
 
 impl HostAdapterConfig {
+    /// The same as an adapter of a VM would be.
+    pub(crate) fn spec(&self) -> AdapterSpec {
+        let mac = AdapterMac(self.address());
+        AdapterSpec { vlan: self.vlan, trunk: self.trunk.clone(), ..AdapterSpec::new(mac) }
+    }
+
     /// The policies of its port.
     pub(crate) fn policy(&self) -> PortPolicy {
-        PortPolicy { vlan: vlan_policy(self.vlan, self.trunk.as_ref()), ..PortPolicy::default() }
+        self.spec().policy()
     }
 
     /// Its address if none is configured: the same whenever softiov starts, and no other's.
@@ -164,86 +174,6 @@ fn derived_address(name: &str) -> MacAddr {
     MacAddr([0x02, a, b, c, d, e])
 }
 
-/// `private_vlan` of an adapter.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PrivateVlanConfig {
-    primary: Vlan,
-    /// `{ isolated = 101 }`, `{ community = 102 }` or `{ promiscuous = [101, 102] }`.
-    role: RoleConfig,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum RoleConfig {
-    Isolated(Vlan),
-    Community(Vlan),
-    Promiscuous(Trunk),
-}
-
-impl PrivateVlanConfig {
-    fn policy(&self) -> VlanPolicy {
-        let role = match &self.role {
-            RoleConfig::Isolated(vlan) => PrivateRole::Isolated(vlan.0),
-            RoleConfig::Community(vlan) => PrivateRole::Community(vlan.0),
-            RoleConfig::Promiscuous(vlans) => PrivateRole::Promiscuous(vlan_set(Some(vlans))),
-        };
-        VlanPolicy::Private { primary: self.primary.0, role }
-    }
-}
-
-/// Policies of an adapter's port on the extensible switch; keys of `[[vm.adapter]]`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct PortConfig {
-    /// Its place in a private VLAN; instead of `vlan` and `trunk`.
-    pub(crate) private_vlan: Option<PrivateVlanConfig>,
-    pub(crate) storm_limit: u32,
-    pub(crate) bandwidth: Bandwidth,
-    pub(crate) dhcp_guard: bool,
-    pub(crate) router_guard: bool,
-    pub(crate) mirroring: Mirroring,
-    pub(crate) priority_tags: bool,
-    pub(crate) teaming: bool,
-    pub(crate) acl: Vec<AclRule>,
-}
-
-impl VmAdapterConfig {
-    /// The policies of its port on the extensible switch.
-    pub(crate) fn policy(&self) -> PortPolicy {
-        let port = &self.port;
-        let vlan = match &port.private_vlan {
-            Some(private) => private.policy(),
-            None => vlan_policy(self.vlan, self.trunk.as_ref()),
-        };
-        let mut policy = PortPolicy {
-            vlan,
-            security: Security {
-                allow_mac_spoofing: self.trusted,
-                allow_ieee_priority_tag: port.priority_tags,
-                allow_teaming: port.teaming,
-            },
-            storm_limit: port.storm_limit,
-            bandwidth: port.bandwidth.clone(),
-            dhcp_guard: port.dhcp_guard,
-            router_guard: port.router_guard,
-            mirroring: port.mirroring,
-            ..PortPolicy::default()
-        };
-        policy.acl.rules.clone_from(&port.acl);
-        policy
-    }
-}
-
-/// How a port is in VLANs: an access port, a trunk, or untagged.
-pub(crate) fn vlan_policy(vlan: Option<Vlan>, trunk: Option<&Trunk>) -> VlanPolicy {
-    match (vlan, trunk) {
-        (Some(vlan), _) => VlanPolicy::Access(vlan.0),
-        (None, None) => VlanPolicy::Untagged,
-        (None, trunk) => VlanPolicy::Trunk { native: 0, allowed: vlan_set(trunk), pruned: vlan_set(None) },
-    }
-}
-
 impl Config {
     /// The switches: those configured, or else an external one.
     pub(crate) fn switches(&self) -> Vec<SwitchConfig> {
@@ -251,7 +181,7 @@ impl Config {
     }
 
     /// Number of the switch that an adapter is on, in [`Config::switches`].
-    pub(crate) fn switch_of(&self, adapter: &VmAdapterConfig) -> Option<usize> {
+    pub(crate) fn switch_of(&self, adapter: &AdapterSpec) -> Option<usize> {
         match &adapter.switch {
             None => Some(0),
             Some(name) => self.switches().iter().position(|switch| switch.name == *name),
@@ -259,7 +189,7 @@ impl Config {
     }
 
     /// True if an adapter's switch is the external one, above the SR-IOV adapter.
-    pub(crate) fn is_above_adapter(&self, adapter: &VmAdapterConfig) -> bool {
+    pub(crate) fn is_above_adapter(&self, adapter: &AdapterSpec) -> bool {
         let switch = self.switch_of(adapter).and_then(|number| self.switches().into_iter().nth(number));
         switch.is_some_and(|switch| switch.kind == SwitchKind::External)
     }

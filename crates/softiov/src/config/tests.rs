@@ -1,6 +1,8 @@
 use std::path::Path;
 
-use super::{Config, Trunk};
+use virt_stack::desired::Trunk;
+
+use super::Config;
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, Path::new("test.toml")).map_err(|e| e.to_string())

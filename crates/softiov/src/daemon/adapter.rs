@@ -13,8 +13,10 @@ use miniport::trace::{self, Answer, Event, Record};
 use miniport::{Action, Adapter, ClientId, NdisStatus, OidRequest, OidResponse, Payload, Refusal, Request};
 use nic_switch::VfId;
 use port::{GuestReply, GuestRequest, Reception};
+use vswitch::VfPath;
 
 use super::pace::Pace;
+use super::switchboard::Switchboard;
 
 /// The virtualization stack, as a client of the adapter.
 pub(crate) const STACK: ClientId = ClientId(1);
@@ -143,6 +145,37 @@ impl AdapterService {
             }
         }
         (response, actions)
+    }
+
+    /// Has a request of the stack answered; if it succeeds, the path of a NIC on the extensible switch changes in the same
+    /// instant: in between, a broadcast would reach its guest twice or never.
+    pub(crate) fn request_with_path(
+        &self,
+        request: OidRequest,
+        switchboard: &Switchboard,
+        path: (u32, VfPath),
+    ) -> Result<(Payload, Vec<Action>), OidError> {
+        let (oid, kind) = request.oid();
+        let name = format!("{kind:?} {oid:?}");
+        let mut inner = self.lock();
+        let (answer, actions) = inner.handle(Event::Request { client: STACK, request: request.into() });
+        let Answer::Response(response) = answer else {
+            unreachable!("a request is answered by a response, not {answer:?}");
+        };
+        if response.status != NdisStatus::Success {
+            return Err(OidError { request: name, status: response.status, refusal: response.refusal });
+        }
+        let set = switchboard.set_vf_with(path, |switches| {
+            if let (Some(worker), Some(forwarding)) = (&*self.publisher.load(), inner.adapter.forwarding()) {
+                worker.publish(forwarding, switches);
+                self.unpublished.store(false, Ordering::Relaxed);
+            }
+        });
+        if let Err(error) = set {
+            tracing::error!(%error, "the path of a NIC cannot be set");
+        }
+        self.quiesce();
+        Ok((response.payload, actions))
     }
 
     /// Gives the worker the forwarding state if it changed, and waits until the old one is out of use.

@@ -1,13 +1,17 @@
 //! The adapter that a configuration describes.
 
 use dataplane::Extent;
-use miniport::{Adapter, AdapterConfig, Keywords, SwitchCreation};
-use nic_switch::{Capabilities, SwitchParameters};
+use miniport::{Adapter, AdapterConfig, Keywords, OidRequest, SwitchCreation};
+use nic_switch::{Capabilities, SwitchParameters, VPortId};
 use pcie::{PfProfile, PfStorage, PhysicalFunction, Rid};
 use vf82599::VfState;
+use virt_stack::Budgets;
 
-use super::error::DaemonError;
-use crate::config::{Config, UplinkConfig};
+use super::adapter::{AdapterService, STACK};
+use super::error::{DaemonError, StackError};
+use super::members::filter_test;
+use super::switchboard::host_adapters;
+use crate::config::{Config, SwitchKind, UplinkConfig};
 
 /// The adapter whose VFs have these states.
 pub(super) fn make_adapter(config: &Config, states: &[VfState]) -> Result<Adapter, DaemonError> {
@@ -35,9 +39,8 @@ pub(super) fn make_adapter(config: &Config, states: &[VfState]) -> Result<Adapte
 
 /// How many ports of each kind there can be.
 pub(super) fn extent(config: &Config) -> Extent {
-    let of_vms: usize = config.vms.iter().map(|vm| vm.adapters.len()).sum();
-    let of_host = config.switches.iter().map(|switch| switch.hosts.len()).sum::<usize>();
-    Extent { vports: capabilities(config).max_vports as usize, nics: of_vms + of_host }
+    let nics = config.hosts() as usize + config.daemon.max_adapters as usize;
+    Extent { vports: capabilities(config).max_vports as usize, nics }
 }
 
 /// What the NIC switch of such an adapter can do: enough of everything for each VF to have all it may ask for.
@@ -62,4 +65,27 @@ pub(super) fn capabilities(config: &Config) -> Capabilities {
         vf_rss: true,
         single_vport_pool: config.adapter.single_vport_pool,
     }
+}
+
+/// What the NIC has for VFs, if all that the PF may have is set aside for it.
+pub(super) fn budgets(config: &Config) -> Budgets {
+    let capabilities = capabilities(config);
+    Budgets {
+        enabled_vfs: if config.adapter.sriov { config.num_vfs() } else { 0 },
+        pf_vports: 0,
+        pf_queue_pairs: 1,
+        pf_vport_queue_pairs: None,
+        capabilities,
+    }
+}
+
+/// What VFs send to the host is not for the wire: its addresses have receive filters on the default VPort.
+pub(super) fn set_host_filters(config: &Config, adapter: &AdapterService) -> Result<(), StackError> {
+    let switches = config.switches();
+    let above = |switch: usize| switches[switch].kind == SwitchKind::External;
+    for (_, host) in host_adapters(config).filter(|(switch, _)| above(*switch)) {
+        let test = filter_test(host.address(), &host.policy());
+        adapter.request(STACK, OidRequest::SetFilter { vport: VPortId::DEFAULT, test })?;
+    }
+    Ok(())
 }

@@ -20,13 +20,13 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use api::types::VfDeviceView;
 use nic_switch::VfId;
 use vf82599::VfState;
 
 use self::event_loop::EventLoop;
 use super::signal::Alarm;
 use super::vf::{Surroundings, VfError, VfSpec};
-use crate::view::VfDeviceView;
 
 /// What the bus is asked to do.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use api::types::{CaptureDirection, CapturePoint, CaptureRequest, Stage};
 use dataplane::{CaptureSpec, Place, Point, Way};
 use nic_switch::VPortId;
 use vswitch::{CaptureFilter, CaptureId, Direction, SwitchError};
@@ -20,9 +21,8 @@ use vswitch::{CaptureFilter, CaptureId, Direction, SwitchError};
 use super::error::DaemonError;
 use super::lookup;
 use super::switchboard::{Inner, Switchboard};
-use super::{Changing, Daemon};
+use super::{Changing, Core};
 use crate::config::UplinkConfig;
-use crate::view::{CaptureDirection, CapturePoint, CaptureRequest, Stage};
 
 pub(crate) use self::stream::CaptureStream;
 
@@ -149,9 +149,9 @@ impl Points {
 
     /// The NIC of an adapter, and its VF.
     fn adapter(&mut self, board: &Inner, changing: &Changing, nic: u32) {
-        let name = &board.nics[nic as usize].name;
+        let name = &board.nics[&nic].name;
         self.port(Place::Nic(nic), name.clone());
-        if let Some(spec) = changing.placement(nic).and_then(|placement| placement.vf.as_ref().ok()) {
+        if let Some(spec) = changing.spec_of_nic(nic) {
             self.port(Place::VPort(spec.vport), format!("{name} (VF {})", spec.vf.0));
         }
     }
@@ -170,7 +170,7 @@ impl Points {
     }
 }
 
-impl Daemon {
+impl Core {
     /// Starts a capture.
     pub(crate) fn capture(&self, request: &CaptureRequest) -> Result<CaptureStream, DaemonError> {
         if !(14..=dataplane::MAX_SNAPLEN).contains(&request.snaplen) {
@@ -223,8 +223,8 @@ impl Daemon {
         };
         self.parts.switchboard.with(|board| match wanted {
             CapturePoint::Everywhere => {
-                for (nic, _) in (0..).zip(&board.nics) {
-                    points.adapter(board, changing, nic);
+                for nic in board.nics.keys() {
+                    points.adapter(board, changing, *nic);
                 }
                 if has_uplink {
                     points.port(Place::Physical, "uplink".to_owned());

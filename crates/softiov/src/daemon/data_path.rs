@@ -1,10 +1,12 @@
 //! What moves frames and serves VMMs; it can be dropped and made anew from the fd store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dataplane::{Dataplane, PollMode, PortCounters, Snapshot};
 use miniport::{Action, Adapter, PowerState};
 use pcie::ConfigEffect;
+use virt_stack::AdapterId;
 
 use super::adapter::AdapterService;
 use super::assembly::{capabilities, extent};
@@ -12,10 +14,11 @@ use super::bus::{Bus, Order};
 use super::error::DaemonError;
 use super::fd_store::FdStore;
 use super::limits::Share;
+use super::members::Member;
 use super::netvsp::{NetVsp, SyntheticSpec};
+use super::notices::NoticeBoard;
 use super::outside::Outside;
 use super::signal::Alarm;
-use super::stack::Placement;
 use super::switchboard::Switchboard;
 use super::vf::{Surroundings, VfSpec};
 use crate::config::{Config, Poll};
@@ -38,6 +41,8 @@ pub(super) struct Parts {
     pub(super) outside: Arc<Outside>,
     pub(super) store: Arc<dyn FdStore>,
     pub(super) share: Share,
+    /// What the virtualization stack is told.
+    pub(super) notices: Arc<NoticeBoard>,
     /// Counts what passes the default VPort.
     pub(super) default_vport: Arc<PortCounters>,
     /// A random number that guests do not know.
@@ -50,7 +55,7 @@ impl DataPath {
     pub(super) fn start(
         config: &Config,
         parts: &Parts,
-        placements: &[Placement],
+        members: &BTreeMap<AdapterId, Member>,
         rebuild: &[VfSpec],
     ) -> Result<Self, DaemonError> {
         let poll = match config.daemon.poll {
@@ -83,11 +88,12 @@ impl DataPath {
             dataplane: worker.handle(),
             store: Arc::clone(&parts.store),
             alarm: Alarm::new()?,
+            notices: Arc::clone(&parts.notices),
             share: parts.share,
         };
         let bus = Bus::start(around.clone(), rebuild)?;
         let adapters: Vec<_> =
-            placements.iter().map(|placement| synthetic(config, parts, placement)).collect();
+            members.iter().map(|(id, member)| synthetic(config, parts, id.0, member)).collect();
         let netvsp = match NetVsp::start(around, &adapters) {
             Ok(netvsp) => netvsp,
             Err(error) => {
@@ -130,17 +136,17 @@ impl DataPath {
     }
 }
 
-/// What NetVSP must know of an adapter.
-pub(super) fn synthetic(config: &Config, parts: &Parts, placement: &Placement) -> SyntheticSpec {
-    let Placement { vm, name, nic, config: adapter, .. } = placement;
+/// What NetVSP must know of the adapter whose NIC has the number `nic`.
+pub(super) fn synthetic(config: &Config, parts: &Parts, nic: u32, member: &Member) -> SyntheticSpec {
+    let Member { vm, name, spec, .. } = member;
     SyntheticSpec {
-        nic: *nic,
-        name: format!("{vm}/{name}"),
-        mac: adapter.mac.0,
-        mtu: adapter.mtu.map(|mtu| mtu.0),
-        queue_pairs: adapter.queue_pairs.0,
-        role: adapter.vhost_user,
+        nic,
+        name: member.full_name(),
+        mac: spec.mac.0,
+        mtu: spec.mtu.map(|mtu| mtu.0),
+        queue_pairs: spec.queue_pairs.0,
+        role: spec.vhost_user,
         path: config.vhost_user_path(vm, name),
-        counters: parts.switchboard.with(|switches| Arc::clone(&switches.nics[*nic as usize].counters)),
+        counters: parts.switchboard.with(|switches| Arc::clone(&switches.nics[&nic].counters)),
     }
 }

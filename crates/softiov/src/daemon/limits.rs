@@ -4,6 +4,10 @@
 //! that takes everything must not leave the others, or whoever wants to see what is going on, with nothing: so each
 //! VF has a share that the rest cannot use.
 
+use virt_stack::desired::VmSpec;
+
+use crate::config::Config;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that no VF may use: standard streams, threads, the control socket and its clients, a trace.
@@ -53,6 +57,29 @@ pub(crate) struct Demand {
     pub(crate) synthetic: usize,
     /// Their queue pairs, all together.
     pub(crate) queue_pairs: usize,
+}
+
+/// What there is to serve if all that can be configured at run time is.
+pub(crate) fn capacity(config: &Config) -> Demand {
+    let adapters = config.daemon.max_adapters as usize;
+    Demand {
+        total_vfs: config.adapter.total_vfs.0,
+        offered: adapters.min(config.num_vfs().into()),
+        synthetic: adapters,
+        queue_pairs: adapters,
+    }
+}
+
+/// What there is to serve with these VMs.
+pub(crate) fn demand(config: &Config, vms: &[VmSpec]) -> Demand {
+    let adapters = || vms.iter().flat_map(|vm| &vm.adapters);
+    let with_vf = adapters().filter(|adapter| adapter.iov_weight.0 > 0).count();
+    Demand {
+        total_vfs: config.adapter.total_vfs.0,
+        offered: with_vf.min(config.num_vfs().into()),
+        synthetic: adapters().count(),
+        queue_pairs: adapters().map(|adapter| usize::from(adapter.queue_pairs.0)).sum(),
+    }
 }
 
 /// The process may not open as many files as its VFs need.

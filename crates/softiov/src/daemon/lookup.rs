@@ -2,7 +2,7 @@
 
 use nic_switch::VPortId;
 
-use super::Daemon;
+use super::Core;
 use super::switchboard::Inner;
 
 /// A name that nothing has.
@@ -26,10 +26,10 @@ fn list(known: &[String]) -> String {
 
 /// Number of the NIC of the adapter `name`: `VM/ADAPTER`, or a netdev of the host.
 pub(super) fn nic(board: &Inner, name: &str) -> Result<u32, LookupError> {
-    let found = (0_u32..).zip(&board.nics).find(|(_, nic)| nic.name == name);
-    found.map(|(number, _)| number).ok_or_else(|| LookupError::Adapter {
+    let found = board.nics.iter().find(|(_, nic)| nic.name == name);
+    found.map(|(number, _)| *number).ok_or_else(|| LookupError::Adapter {
         name: name.to_owned(),
-        known: board.nics.iter().map(|nic| nic.name.clone()).collect(),
+        known: board.nics.values().map(|nic| nic.name.clone()).collect(),
     })
 }
 
@@ -52,7 +52,7 @@ pub(super) fn port(board: &Inner, number: usize, name: &str) -> Result<vswitch::
     })
 }
 
-impl Daemon {
+impl Core {
     /// VPort `number`, if the adapter has it.
     pub(super) fn existing_vport(&self, number: u32) -> Result<VPortId, LookupError> {
         self.parts.adapter.with(|adapter| {

@@ -3,7 +3,11 @@
 //! | file | concern |
 //! |---|---|
 //! | `assembly` | the adapter that the configuration describes |
-//! | `stack` | who gets a VF, and who a VM queue |
+//! | `desired` | which VMs there are to be: commands, and the store |
+//! | `members` | their network adapters, as they come, change and go |
+//! | `virtualization` | what the virtualization stack is told, and what it wants done |
+//! | `notices`, `vmms` | how it hears of guests, and of VMMs by QMP |
+//! | `vm_queues` | who gets a VM queue |
 //! | `switchboard` | the extensible switches, and who is on them |
 //! | `netvsp` | the synthetic adapters of VMs |
 //! | `outside` | the physical port, and the host's own adapters |
@@ -11,8 +15,11 @@
 //! | `data_path`, `bus`, `vf`, `signal` | what moves frames and serves VMMs |
 //! | `fd_store` | what outlives the data path |
 //! | `limits`, `pace`, `rate_limit`, `peer_log`, `containment` | what a peer may take, and break |
-//! | `topology` | what there is to show |
+//! | `service`, `vms`, `plan`, `explain` | what the API asks for |
+//! | `topology`, `metrics` | what there is to show |
+//! | `events` | what happens, told and counted |
 //! | `policy` | what an operator changes on ports |
+//! | `qemu` | how a QEMU guest is attached |
 //! | `capture`, `trace` | frames that are looked at, and frames that are only described |
 //! | `lookup` | what users call things |
 
@@ -22,45 +29,69 @@ mod bus;
 mod capture;
 mod containment;
 mod data_path;
+mod desired;
 mod error;
+mod events;
+mod explain;
 mod fd_store;
 mod limits;
 mod lookup;
+mod members;
+mod metrics;
 mod netvsp;
+mod notices;
 mod outside;
 mod pace;
 mod peer_log;
+mod plan;
 mod policy;
+mod qemu;
 mod rate_limit;
+mod refusal;
 mod runtime_dir;
+mod service;
 mod signal;
-mod stack;
 mod switchboard;
 mod topology;
 mod trace;
 mod vf;
+mod virtualization;
+mod vm_queues;
+mod vmms;
+mod vms;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime};
 
-use miniport::{Action, OidRequest};
+use api::types::OidView;
+use dataplane::Handle;
+use miniport::OidRequest;
 use nic_switch::VfId;
+use store::Store;
+use tokio::runtime;
 use vf82599::VfState;
+use virt_stack::desired::{AdapterSpec, Name, VmSpec};
+use virt_stack::{AdapterId, Settings, Stack, VmId};
 
 use self::adapter::{AdapterService, OPERATOR, RSS_KEY};
-use self::bus::Order;
 use self::capture::Captures;
 use self::data_path::{DataPath, Parts};
+use self::events::Chronicle;
 use self::fd_store::LocalStore;
-use self::limits::{Demand, Share};
+use self::limits::Share;
+use self::members::Member;
+use self::notices::NoticeBoard;
 use self::outside::Outside;
-use self::stack::Placement;
-use self::switchboard::Switchboard;
+use self::switchboard::{Switchboard, host_adapters};
 use self::vf::VfSpec;
-use crate::config::{Config, VhostUser};
-use crate::view::OidView;
+use self::vmms::Vmms;
+use crate::config::Config;
 
 pub(crate) use self::containment::limit_panic_messages;
 pub(crate) use self::error::DaemonError;
@@ -69,25 +100,75 @@ pub(crate) use self::runtime_dir::RuntimeDir;
 /// A running daemon.
 #[derive(Debug)]
 pub(crate) struct Daemon {
-    config: Config,
-    parts: Parts,
-    changing: Mutex<Changing>,
-    captures: Arc<Captures>,
+    inner: Arc<Core>,
+    /// Follows what happens to VFs.
+    thread: Option<JoinHandle<()>>,
 }
 
-/// What does not stay as it was at the start.
+/// What the daemon's threads share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    config: Config,
+    parts: Parts,
+    /// Of each VF.
+    states: Vec<VfState>,
+    /// File descriptors that this process may have.
+    fds: u64,
+    store: Store,
+    changing: Mutex<Changing>,
+    captures: Arc<Captures>,
+    chronicle: Chronicle,
+}
+
+/// What requests change, and never two at a time.
 #[derive(Debug)]
 struct Changing {
-    placements: Vec<Placement>,
+    /// Start of the stack's time.
+    epoch: Instant,
+    stack: Stack,
+    /// VMs as they are wanted.
+    vms: Vec<VmSpec>,
+    vm_ids: BTreeMap<Name, VmId>,
+    vmms: Vmms,
+    members: BTreeMap<AdapterId, Member>,
+    /// The host's adapters, by the numbers of their NICs.
+    hosts: BTreeMap<u32, AdapterSpec>,
+    /// Adapters have got VFs, or lost them, since VM queues were given.
+    queues_are_stale: bool,
+    /// VFs that have a VPort and are not offered yet.
+    made: BTreeMap<VfId, VfSpec>,
     /// None while it is being rebuilt, and if that failed.
     data_path: Option<DataPath>,
 }
 
+impl Deref for Daemon {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.inner
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.inner.parts.notices.end();
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
 impl Daemon {
-    /// Starts the adapter and offers the VFs that `config` asks for. If that fails nothing is left behind.
-    pub(crate) fn start(config: Config) -> Result<Self, DaemonError> {
+    /// Starts the adapter, with the VMs that the store has and those of `config`. If that fails nothing is left behind.
+    /// VMMs are driven by tasks on `runtime`.
+    pub(crate) fn start(config: Config, runtime: runtime::Handle) -> Result<Self, DaemonError> {
+        let store = Store::open(&config.state_file())?;
+        let vms = desired::at_start(&config, &store)?;
         let total_vfs = config.adapter.total_vfs.0;
         let fds = limits::raise_fd_limit();
+        let share = Share::new(limits::capacity(&config), fds)
+            .or_else(|_| Share::new(limits::demand(&config, &vms), fds))?;
         let states: Vec<VfState> =
             (0..total_vfs).map(|n| VfState::create(&format!("softiov-vf{n}"))).collect::<Result<_, _>>()?;
         let adapter = assembly::make_adapter(&config, &states)?;
@@ -96,35 +177,52 @@ impl Daemon {
         let switchboard = Arc::new(Switchboard::new(&config, assembly::extent(&config), seed)?);
         let outside = Arc::new(Outside::open(&config, &switchboard)?);
         adapter.set_link(outside.is_running());
-        let placements = stack::place(&config, &adapter, &switchboard)?;
-        let offered = placements.iter().filter(|placement| placement.vf.is_ok()).count();
-        let demand = Demand {
-            total_vfs,
-            offered,
-            synthetic: placements.len(),
-            queue_pairs: placements.iter().map(|placement| usize::from(placement.config.queue_pairs.0)).sum(),
-        };
-        let share = Share::new(demand, fds)?;
+        assembly::set_host_filters(&config, &adapter)?;
+        let notices = Arc::new(NoticeBoard::default());
+        let budgets = assembly::budgets(&config);
         let parts = Parts {
             adapter,
             switchboard,
             outside,
             store: Arc::new(LocalStore::default()),
             share,
+            notices: Arc::clone(&notices),
             default_vport: Arc::default(),
             seed,
         };
-        let data_path = DataPath::start(&config, &parts, &placements, &[])?;
-        for placement in &placements {
-            let Ok(spec) = &placement.vf else { continue };
-            let path = config.socket_path(&placement.vm, &placement.name);
-            let state = states[usize::from(spec.vf.0)].clone();
-            data_path.bus.order(Order::Offer { spec: Box::new(spec.clone()), state, path })?;
-        }
-        let changing = Mutex::new(Changing { placements, data_path: Some(data_path) });
-        Ok(Self { config, parts, changing, captures: Arc::default() })
+        let data_path = DataPath::start(&config, &parts, &BTreeMap::new(), &[])?;
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let generation = u64::try_from(since_1970.as_nanos()).unwrap_or_default();
+        let changing = Mutex::new(Changing {
+            epoch: Instant::now(),
+            stack: Stack::new(Settings::default(), budgets, generation),
+            vms: Vec::new(),
+            vm_ids: BTreeMap::new(),
+            vmms: Vmms::new(runtime, notices),
+            members: BTreeMap::new(),
+            hosts: (0..).zip(host_adapters(&config)).map(|(nic, (_, host))| (nic, host.spec())).collect(),
+            queues_are_stale: false,
+            made: BTreeMap::new(),
+            data_path: Some(data_path),
+        });
+        let inner = Arc::new(Core {
+            config,
+            parts,
+            states,
+            fds,
+            store,
+            changing,
+            captures: Arc::default(),
+            chronicle: Chronicle::default(),
+        });
+        inner.want(&mut inner.lock(), vms)?;
+        let following = Arc::clone(&inner);
+        let thread = std::thread::Builder::new().name("stack".into()).spawn(move || following.follow())?;
+        Ok(Self { inner, thread: Some(thread) })
     }
+}
 
+impl Core {
     fn lock(&self) -> MutexGuard<'_, Changing> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,8 +236,10 @@ impl Daemon {
             data_path.leave();
         }
         let specs: Vec<VfSpec> = changing.specs().cloned().collect();
-        let data_path = DataPath::start(&self.config, &self.parts, &changing.placements, &specs)?;
+        let data_path = DataPath::start(&self.config, &self.parts, &changing.members, &specs)?;
         changing.data_path = Some(data_path);
+        changing.arm_buffers();
+        self.parts.notices.nudge();
         Ok(())
     }
 
@@ -149,16 +249,16 @@ impl Daemon {
         if changing.data_path.is_none() {
             return Err(DaemonError::NoDataPath);
         }
-        let (response, actions) = self.parts.adapter.raw_request(OPERATOR, request.into());
+        let (response, duties) = self.parts.adapter.raw_request(OPERATOR, request.into());
         // A request is not answered before what it asks of the data path is done.
-        actions.iter().try_for_each(|action| changing.execute(action))?;
+        duties.iter().try_for_each(|duty| changing.execute(duty))?;
         let payload = serde_json::to_value(&response.payload).unwrap_or_default();
         let reason = response.refusal.map(|refusal| refusal.to_string());
         Ok(OidView { status: response.status.to_string(), reason, payload })
     }
 
     /// Records OID requests into a new file, or stops doing so.
-    pub(crate) fn trace(&self, path: Option<&Path>) -> Result<(), DaemonError> {
+    pub(super) fn trace_oids(&self, path: Option<&Path>) -> Result<(), DaemonError> {
         let file = path.map(|path| {
             File::create_new(path).map_err(|source| DaemonError::Trace { path: path.to_owned(), source })
         });
@@ -184,100 +284,25 @@ impl Daemon {
             Ok(pcie::lspci_dump(rid, &name, &bytes))
         })
     }
-
-    /// The arguments that attach a QEMU guest to the VFs of a VM.
-    pub(crate) fn qemu_args(&self, vm: &str) -> Result<Vec<String>, DaemonError> {
-        if !self.config.vms.iter().any(|v| v.name.0 == vm) {
-            let known = self.config.vms.iter().map(|vm| vm.name.0.clone()).collect();
-            return Err(DaemonError::NoSuchVm { name: vm.to_owned(), known });
-        }
-        let mut args: Vec<String> = [
-            "-machine",
-            "q35,memory-backend=mem",
-            "-object",
-            "memory-backend-memfd,id=mem,size=512M,share=on",
-            "-m",
-            "512M",
-        ]
-        .map(str::to_owned)
-        .into();
-        let changing = self.lock();
-        for (number, placement) in (1..).zip(changing.placements.iter().filter(|p| p.vm.0 == vm)) {
-            args.extend([
-                "-device".to_owned(),
-                format!("pcie-root-port,id=softiov{number},chassis={number},slot={number}"),
-            ]);
-            args.extend(match placement.vf {
-                Ok(_) => self.vf_args(placement, number),
-                Err(_) => self.synthetic_args(placement, number),
-            });
-        }
-        Ok(args)
-    }
-
-    /// The arguments for the VF of an adapter behind root port number `number`.
-    fn vf_args(&self, placement: &Placement, number: usize) -> Vec<String> {
-        let device = serde_json::json!({
-            "driver": "vfio-user-pci",
-            "id": placement.name.0,
-            "bus": format!("softiov{number}"),
-            "socket": { "type": "unix", "path": self.config.socket_path(&placement.vm, &placement.name) },
-        });
-        vec!["-device".to_owned(), device.to_string()]
-    }
-
-    /// The arguments for a synthetic adapter behind root port number `number`.
-    fn synthetic_args(&self, placement: &Placement, number: usize) -> Vec<String> {
-        let Placement { vm, name, config, .. } = placement;
-        let path = self.config.vhost_user_path(vm, name);
-        let role = match config.vhost_user {
-            VhostUser::Server => "reconnect-ms=500",
-            VhostUser::Client => "server=on",
-        };
-        let pairs = config.queue_pairs.0;
-        let mut device =
-            format!("virtio-net-pci,netdev={name},id={name}-net,bus=softiov{number},mac={}", config.mac.0);
-        if pairs > 1 {
-            // One vector for each ring, one for changes of the configuration, one for the control queue.
-            device += &format!(",mq=on,vectors={}", 2 * pairs + 2);
-        }
-        if let Some(mtu) = config.mtu {
-            device += &format!(",host_mtu={}", mtu.0);
-        }
-        [
-            "-chardev".to_owned(),
-            format!("socket,id={name}-char,path={},{role}", path.display()),
-            "-netdev".to_owned(),
-            format!("vhost-user,id={name},chardev={name}-char,queues={pairs}"),
-            "-device".to_owned(),
-            device,
-        ]
-        .into()
-    }
 }
 
 impl Changing {
-    /// Does what an OID request asks for.
-    fn execute(&mut self, action: &Action) -> Result<(), DaemonError> {
-        self.data_path.as_ref().ok_or(DaemonError::NoDataPath)?.execute(action)?;
-        if let Action::DetachVf { vf, .. } | Action::WithdrawVf { vf, .. } = action {
-            stack::withdrawn(&mut self.placements, *vf);
-        }
-        Ok(())
-    }
-
     /// The VFs that were given.
     fn specs(&self) -> impl Iterator<Item = &VfSpec> {
-        self.placements.iter().filter_map(|placement| placement.vf.as_ref().ok())
-    }
-
-    /// The VM's adapter whose NIC has the number `nic`.
-    fn placement(&self, nic: u32) -> Option<&Placement> {
-        self.placements.iter().find(|placement| placement.nic == nic)
+        self.members.values().filter_map(|member| Some(&member.vf.as_ref()?.spec))
     }
 
     fn spec(&self, vf: VfId) -> Option<&VfSpec> {
         self.specs().find(|spec| spec.vf == vf)
+    }
+
+    /// The VF of the adapter whose NIC has the number `nic`.
+    fn spec_of_nic(&self, nic: u32) -> Option<&VfSpec> {
+        Some(&self.members.get(&AdapterId(nic))?.vf.as_ref()?.spec)
+    }
+
+    fn worker(&self) -> Option<Handle> {
+        self.data_path.as_ref().map(|data_path| data_path.worker.handle())
     }
 }
 

@@ -22,14 +22,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use api::types::SyntheticDeviceView;
 use dataplane::PortCounters;
 use ethernet::MacAddr;
 
 use self::event_loop::EventLoop;
 use super::signal::Alarm;
 use super::vf::Surroundings;
-use crate::config::VhostUser;
-use crate::view::SyntheticDeviceView;
+use virt_stack::desired::VhostUser;
 
 /// All that is needed to make a synthetic adapter, now and after a rebuild.
 #[derive(Clone, Debug)]
@@ -54,9 +54,16 @@ impl SyntheticSpec {
     }
 }
 
+/// Where the outcome of an order goes.
+type Reply<T> = Sender<Result<T, NetVspError>>;
+
 /// What the thread is asked to do.
 #[derive(Debug)]
 enum Order {
+    /// Serve one more adapter.
+    Add(Box<SyntheticSpec>, Reply<()>),
+    /// Serve an adapter no longer: its front ends are closed.
+    Remove(u32, Reply<()>),
     /// Describe the adapters, by the numbers of their NICs.
     Inspect(Sender<BTreeMap<u32, SyntheticDeviceView>>),
     /// End; with `leave`, everything stays in the fd store for a successor.
@@ -99,6 +106,20 @@ impl NetVsp {
         }
         let thread = std::thread::Builder::new().name("netvsp".into()).spawn(move || serving.run())?;
         Ok(Self { orders, alarm, thread: Some(thread) })
+    }
+
+    /// Serves one more adapter.
+    pub(crate) fn add(&self, spec: SyntheticSpec) -> Result<(), NetVspError> {
+        let (reply, answer) = channel();
+        self.order(Order::Add(Box::new(spec), reply))?;
+        answer.recv().map_err(|_| NetVspError::Gone)?
+    }
+
+    /// Closes the front ends of the adapter whose NIC has the number `nic`, and its socket.
+    pub(crate) fn remove(&self, nic: u32) -> Result<(), NetVspError> {
+        let (reply, answer) = channel();
+        self.order(Order::Remove(nic, reply))?;
+        answer.recv().map_err(|_| NetVspError::Gone)?
     }
 
     fn order(&self, order: Order) -> Result<(), NetVspError> {

@@ -69,16 +69,15 @@ impl Outside {
             let opened = uplink::open(&wanted).map_err(OutsideError::Uplink)?;
             exits.extend(Exit::of(opened, name, Place::Physical, Arc::default()));
         }
-        let vm_nics: usize = config.vms.iter().map(|vm| vm.adapters.len()).sum();
-        for ((_, host), number) in host_adapters(config).zip(vm_nics..) {
+        for ((_, host), number) in host_adapters(config).zip(0..) {
             let name = host.interface.0.clone();
             let new = NewTap { address: Some(host.address()), mtu: host.mtu.map(|mtu| mtu.0.into()) };
             let backend = Backend::Tap { name: name.clone(), new: Some(new) };
             let wanted = uplink::Config { backend, queues: NonZeroUsize::MIN, ports: NonZeroUsize::MIN };
             let opened =
                 uplink::open(&wanted).map_err(|source| OutsideError::Host { name: name.clone(), source })?;
-            let counters = switchboard.with(|switches| Arc::clone(&switches.nics[number].counters));
-            let place = Place::Nic(u32::try_from(number).unwrap_or(u32::MAX));
+            let counters = switchboard.with(|switches| Arc::clone(&switches.nics[&number].counters));
+            let place = Place::Nic(number);
             exits.extend(Exit::of(opened, name, place, counters));
         }
         Ok(Self { exits: Mutex::new(exits), alarm: ArcSwapOption::empty() })

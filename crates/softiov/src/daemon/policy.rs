@@ -1,24 +1,20 @@
-//! Policies of ports that an operator changes while softiov runs. They last until it ends.
+//! Policies of ports that an operator changes while softiov runs.
 //!
-//! A policy is in force when the request is answered. One that a VF or a VM queue could not enforce, since their frames
-//! pass the extensible switch by, takes it away: its receive filter moves to the default VPort, and the reason is kept.
+//! Those of VMs are part of what is wanted, and last. One that a VF or a VM queue could not enforce, since their frames
+//! pass the extensible switch by, takes it away; when it is gone, the adapter may have it again.
 
-mod settings;
-#[cfg(test)]
-mod tests;
-mod vlan;
+use api::types::{AclRuleView, AddressChange, AddressView, PolicyChange};
+use miniport::{OidRequest, Payload};
+use nic_switch::{FilterTest, VPortId};
+use virt_stack::AdapterId;
+use virt_stack::desired::AdapterSpec;
+use vswitch::{Address, AddressOrigin, SwitchError};
 
-use ethernet::MacAddr;
-use miniport::{FilterInfo, OidRequest, Payload};
-use nic_switch::VPortId;
-use vswitch::{Address, AddressOrigin, PortPolicy, SwitchError, VfPath};
-
-use super::adapter::STACK;
-use super::error::DaemonError;
+use super::error::{DaemonError, StackError};
 use super::lookup::{self, LookupError};
-use super::stack::{self, StackError};
-use super::{Changing, Daemon};
-use crate::view::{AclRuleView, AddressChange, AddressView, PolicyChange};
+use super::members::filter_test;
+use super::{Changing, Core};
+use crate::settings::{self, About};
 
 /// A change that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +27,11 @@ pub(crate) enum PolicyError {
     Contradiction { setting: String, other: String },
     #[error("the ACL of {adapter} has no rule {index}: it has {count} rules, numbered from 0")]
     NoSuchRule { adapter: String, index: usize, count: usize },
-    #[error("{adapter} is on VM queue {queue}: {reason}. Give it vmq_weight = 0 in the configuration")]
-    VmQueue { adapter: String, queue: u32, reason: &'static str },
     #[error(transparent)]
     Switch(#[from] SwitchError),
 }
 
-impl Daemon {
+impl Core {
     /// The stations that the switch `name` knows: its NICs', static ones, learned ones.
     pub(crate) fn fdb(&self, name: &str) -> Result<Vec<AddressView>, DaemonError> {
         let number = self.parts.switchboard.with(|board| lookup::switch(board, name))?;
@@ -84,8 +78,8 @@ impl Daemon {
     /// The rules of an adapter's ACL, with what they have counted.
     pub(crate) fn acl(&self, adapter: &str) -> Result<Vec<AclRuleView>, DaemonError> {
         let board = &self.parts.switchboard;
-        let nic = board
-            .with(|board| Ok::<_, LookupError>(board.nics[lookup::nic(board, adapter)? as usize].clone()))?;
+        let nic =
+            board.with(|board| Ok::<_, LookupError>(board.nics[&lookup::nic(board, adapter)?].clone()))?;
         let worker = self.lock().data_path.as_ref().map(|path| path.worker.handle());
         let meters = worker.map(|worker| worker.report(nic.switch).meters).unwrap_or_default();
         let rules = board.with(|board| board.switches[nic.switch].acl_view(nic.port, &meters));
@@ -98,7 +92,7 @@ impl Daemon {
         Ok(rules.into_iter().map(view).collect())
     }
 
-    /// Changes the policies of an adapter's port; what it lost by that.
+    /// Changes the policies of an adapter's port; what it loses by that.
     pub(crate) fn change_policy(
         &self,
         adapter: &str,
@@ -108,114 +102,96 @@ impl Daemon {
         if changing.data_path.is_none() {
             return Err(DaemonError::NoDataPath);
         }
-        let board = &self.parts.switchboard;
-        let (number, before, policy) = board.with(|board| {
-            let number = lookup::nic(board, adapter)?;
-            let before = board.policy(number);
-            let policy = changed(adapter, before.clone(), change)?;
-            Ok::<_, DaemonError>((number, before, policy))
-        })?;
-        let bypassed = stack::needs_switch(&policy);
-        let queue = changing.placement(number).and_then(|placement| placement.queue.as_ref().ok().copied());
-        let has_vports = self.parts.adapter.with(|adapter| adapter.switch().is_some());
-        if let (Some(reason), Some(VPortId(queue)), false) = (bypassed, queue, has_vports) {
-            return Err(PolicyError::VmQueue { adapter: adapter.to_owned(), queue, reason }.into());
+        let number = self.parts.switchboard.with(|board| lookup::nic(board, adapter))?;
+        let id = AdapterId(number);
+        if !changing.members.contains_key(&id) {
+            return self.change_host(&mut changing, number, adapter, change).map(|()| Vec::new());
         }
-        let vlans = [before.vlan.clone(), policy.vlan.clone()];
-        board.change(|board| board.set_policy(number, policy)).map_err(PolicyError::Switch)?;
-        if let Err(error) = self.follow_vlans(&mut changing, number, &vlans) {
-            // What was possible before is possible again.
-            board.change(|board| board.set_policy(number, before)).map_err(PolicyError::Switch)?;
-            return Err(error);
+        let before = self.bypasses(&changing, id);
+        let mut vms = changing.vms.clone();
+        let member = &changing.members[&id];
+        let vm = vms.iter_mut().find(|vm| vm.name == member.vm);
+        let position =
+            vm.as_ref().and_then(|vm| vm.named_adapters().position(|(name, _)| name == member.name));
+        if let (Some(vm), Some(position)) = (vm, position) {
+            apply(adapter, &mut vm.adapters[position], change)?;
         }
-        let mut lost = Vec::new();
-        for (nic, reason) in board.change(|board| board.take_vf_removals(number)) {
-            let reason = reason.to_string();
-            self.take_vf(&mut changing, nic, &reason)?;
-            lost.push(format!("it lost its VF: {reason}"));
-        }
-        if let (Some(reason), Some(vport)) = (bypassed, queue) {
-            self.take_queue(&mut changing, number, vport, reason)?;
-            lost.push(format!("it lost its VM queue: {reason}"));
-        }
-        Ok(lost)
+        self.commit(&mut changing, vms)?;
+        Ok(self.lost(&changing, id, before))
     }
 
-    /// Takes the VF of NIC number `nic` away, in the order of ndis.md C.3: MOVE_FILTER, DELETE_VPORT, FREE_VF.
-    fn take_vf(&self, changing: &mut Changing, nic: u32, reason: &str) -> Result<(), DaemonError> {
-        let Some(placement) = changing.placements.iter_mut().find(|placement| placement.nic == nic) else {
-            return Ok(());
-        };
-        let Ok(spec) = std::mem::replace(&mut placement.vf, Err(reason.to_owned())) else { return Ok(()) };
-        placement.queue = Err("it had a VF when the VM queues were given".to_owned());
-        let mac = placement.config.mac.0;
-        self.parts.switchboard.change(|board| board.set_vf(nic, VfPath::None)).map_err(StackError::from)?;
-        self.move_filter(changing, mac, spec.vport)?;
-        self.stack_request(changing, OidRequest::DeleteVPort(spec.vport))?;
-        self.stack_request(changing, OidRequest::FreeVf(spec.vf))?;
-        // While it had a VF its guest was there; now its front end says so.
-        let present = match &changing.data_path {
-            Some(path) => path.netvsp.inspect()?.get(&nic).is_some_and(|device| device.connected),
-            None => false,
-        };
-        if !present {
-            self.parts.switchboard.set_connected(nic, false);
+    /// Whether an adapter has a VF and a VM queue, which pass the extensible switch by.
+    fn bypasses(&self, changing: &Changing, id: AdapterId) -> (bool, bool) {
+        let has_vf = changing.stack.adapter(id).is_some_and(|adapter| adapter.vf.is_some());
+        (has_vf, changing.members.get(&id).is_some_and(|member| member.queue.is_ok()))
+    }
+
+    fn lost(&self, changing: &Changing, id: AdapterId, (had_vf, had_queue): (bool, bool)) -> Vec<String> {
+        let forbids = self.parts.switchboard.with(|board| board.forbids_vf(id.0));
+        let vf = forbids.filter(|_| had_vf).map(|reason| format!("it loses its VF: {reason}"));
+        let queue =
+            changing.members.get(&id).filter(|_| had_queue).and_then(|member| member.queue.as_ref().err());
+        vf.into_iter().chain(queue.map(|reason| format!("it lost its VM queue: {reason}"))).collect()
+    }
+
+    /// Changes the policies of the port of a host adapter, until the daemon ends.
+    fn change_host(
+        &self,
+        changing: &mut Changing,
+        number: u32,
+        name: &str,
+        change: &PolicyChange,
+    ) -> Result<(), DaemonError> {
+        let Some(before) = changing.hosts.get(&number).cloned() else { return Ok(()) };
+        let mut after = before.clone();
+        apply(name, &mut after, change)?;
+        let board = &self.parts.switchboard;
+        board.change(|board| board.set_policy(number, after.policy())).map_err(PolicyError::Switch)?;
+        let tests = [&before, &after].map(|spec| filter_test(spec.mac.0, &spec.policy()));
+        if let Err(error) = self.exchange_host_filter(changing, tests) {
+            // What was possible before is possible again.
+            board.change(|board| board.set_policy(number, before.policy())).map_err(PolicyError::Switch)?;
+            return Err(error);
         }
+        changing.hosts.insert(number, after);
+        self.tell_policies(changing);
         Ok(())
     }
 
-    /// Takes a VM queue, a VPort of the PF, away from NIC number `nic`.
-    fn take_queue(
+    /// CLEAR_FILTER and SET_FILTER on the default VPort, if it has the first of them.
+    fn exchange_host_filter(
         &self,
-        changing: &mut Changing,
-        nic: u32,
-        vport: VPortId,
-        reason: &str,
+        changing: &Changing,
+        [old, new]: [FilterTest; 2],
     ) -> Result<(), DaemonError> {
-        let Some(placement) = changing.placements.iter_mut().find(|placement| placement.nic == nic) else {
-            return Ok(());
-        };
-        placement.queue = Err(reason.to_owned());
-        let mac = placement.config.mac.0;
-        self.move_filter(changing, mac, vport)?;
-        self.parts.switchboard.change(|board| board.stop_leading(vport));
-        self.stack_request(changing, OidRequest::DeleteVPort(vport)).map(drop)
-    }
-
-    /// MOVE_FILTER: what is for `mac` goes from `vport` to the default VPort.
-    fn move_filter(&self, changing: &mut Changing, mac: MacAddr, from: VPortId) -> Result<(), DaemonError> {
-        let Payload::Filters { filters, .. } = self.stack_request(changing, OidRequest::EnumFilters(from))?
+        let Payload::Filters { filters, .. } =
+            self.request(changing, OidRequest::EnumFilters(VPortId::DEFAULT))?
         else {
             return Err(StackError::Silent("ENUM_FILTERS").into());
         };
-        for FilterInfo { filter, test, .. } in filters {
-            let request = match test.mac == mac {
-                true => OidRequest::MoveFilter { filter, from, to: VPortId::DEFAULT },
-                false => OidRequest::ClearFilter(filter),
-            };
-            self.stack_request(changing, request)?;
+        let Some(standing) = filters.iter().find(|filter| filter.test == old && old != new) else {
+            return Ok(());
+        };
+        self.request(changing, OidRequest::ClearFilter(standing.filter))?;
+        let set = OidRequest::SetFilter { vport: VPortId::DEFAULT, test: new };
+        if let Err(error) = self.request(changing, set) {
+            self.request(changing, OidRequest::SetFilter { vport: VPortId::DEFAULT, test: old })?;
+            return Err(error);
         }
         Ok(())
     }
-
-    /// Has a request of the stack answered, and does what it asks for.
-    fn stack_request(&self, changing: &mut Changing, request: OidRequest) -> Result<Payload, DaemonError> {
-        let (payload, actions) = self.parts.adapter.request(STACK, request).map_err(StackError::from)?;
-        actions.iter().try_for_each(|action| changing.execute(action))?;
-        Ok(payload)
-    }
 }
 
-/// A policy with a change.
-fn changed(adapter: &str, mut policy: PortPolicy, change: &PolicyChange) -> Result<PortPolicy, PolicyError> {
+/// Makes a change to what is wanted of an adapter.
+fn apply(adapter: &str, spec: &mut AdapterSpec, change: &PolicyChange) -> Result<(), PolicyError> {
     match change {
-        PolicyChange::AddRule(rule) => policy.acl.rules.push((**rule).clone()),
+        PolicyChange::AddRule(rule) => spec.port.acl.push((**rule).clone()),
         PolicyChange::RemoveRule(index) => {
-            let count = policy.acl.rules.len();
+            let count = spec.port.acl.len();
             if *index >= count {
                 return Err(PolicyError::NoSuchRule { adapter: adapter.to_owned(), index: *index, count });
             }
-            policy.acl.rules.remove(*index);
+            spec.port.acl.remove(*index);
         }
         PolicyChange::Set(list) => {
             if let Some((setting, other)) = settings::contradiction(list) {
@@ -225,10 +201,10 @@ fn changed(adapter: &str, mut policy: PortPolicy, change: &PolicyChange) -> Resu
                 });
             }
             for setting in list {
-                settings::apply(&mut policy, setting)
+                settings::apply(spec, setting, About::Port)
                     .map_err(|reason| PolicyError::Setting { setting: setting.clone(), reason })?;
             }
         }
     }
-    Ok(policy)
+    Ok(())
 }

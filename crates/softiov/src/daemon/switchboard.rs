@@ -1,7 +1,7 @@
 //! The extensible switches, and the NICs on them.
 //!
-//! Each adapter of a VM and each of the host has a NIC, which has a number: first those of the VMs, in the order of the
-//! configuration, then those of the host.
+//! Each adapter of the host and each of a VM has a NIC, which has a number: first those of the host, in the order of the
+//! configuration, then those of the VMs as they come.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,9 +15,10 @@ use nic_switch::VPortId;
 use sys::clock;
 use vswitch::{
     NicChanges, NicEnforces, NicParameters, NicState, NicType, Path, PortId, PortParameters, PortPolicy,
-    PortType, RemovalReason, SwitchError, SwitchParameters, SwitchType, VSwitch, VfPath, VfRemoval,
+    PortType, RemovalReason, SwitchError, SwitchParameters, SwitchType, VSwitch, VfPath,
 };
 
+use super::members::Member;
 use super::pace::Pace;
 use crate::config::Config;
 
@@ -45,6 +46,8 @@ pub(crate) struct Nic {
     pub(crate) switch: usize,
     pub(crate) port: PortId,
     pub(crate) counters: Arc<PortCounters>,
+    /// Its VMM is there.
+    attended: bool,
 }
 
 /// The switches behind a lock: requests are short, and no frame waits for one.
@@ -62,49 +65,33 @@ pub(crate) struct Inner {
     extent: Extent,
     pub(crate) switches: Vec<VSwitch>,
     paths: Vec<Arc<Path>>,
-    pub(crate) nics: Vec<Nic>,
+    pub(crate) nics: BTreeMap<u32, Nic>,
     /// VPorts of the PF and VM queues that lead straight to a NIC.
     queues: BTreeMap<VPortId, u32>,
     pace: Pace,
 }
 
 impl Switchboard {
-    /// The switches of `config`, with a port for each adapter. NICs of VMs are connected when their VMM is there.
+    /// The switches of `config`, with a port for each adapter of the host.
     pub(crate) fn new(config: &Config, extent: Extent, seed: u64) -> Result<Self, ConnectError> {
         let mut inner = Inner {
             extent,
             switches: Vec::new(),
             paths: Vec::new(),
-            nics: Vec::new(),
+            nics: BTreeMap::new(),
             queues: BTreeMap::new(),
             pace: Pace::default(),
         };
         for switch in config.switches() {
             let parameters = SwitchParameters {
-                name: switch.name.0.clone(),
+                name: switch.name.to_string(),
                 kind: switch.kind.into(),
                 bandwidth: None,
                 nic_enforces: NicEnforces { trunk_vlan: true, maximum_bandwidth: false, storm_limit: false },
             };
             inner.add_switch(parameters, seed)?;
         }
-        for vm in &config.vms {
-            for (name, adapter) in vm.named_adapters() {
-                let full = format!("{}/{name}", vm.name);
-                let nic = NicParameters {
-                    name: full.clone(),
-                    partition: vm.name.0.clone(),
-                    kind: NicType::Synthetic,
-                    permanent_mac: adapter.mac.0,
-                    mtu: adapter.mtu.map_or(1500, |mtu| mtu.0.into()),
-                    ..NicParameters::default()
-                };
-                // Checked when the configuration was read.
-                let switch = config.switch_of(adapter).unwrap_or_default();
-                inner.add_nic(full, switch, PortType::Synthetic, adapter.policy(), nic)?;
-            }
-        }
-        for (switch, host) in host_adapters(config) {
+        for ((switch, host), number) in host_adapters(config).zip(0..) {
             let nic = NicParameters {
                 name: host.interface.0.clone(),
                 kind: NicType::Internal,
@@ -112,8 +99,7 @@ impl Switchboard {
                 mtu: host.mtu.map_or(1500, |mtu| mtu.0.into()),
                 ..NicParameters::default()
             };
-            let number =
-                inner.add_nic(host.interface.0.clone(), switch, PortType::Internal, host.policy(), nic)?;
+            inner.add_nic(number, switch, PortType::Internal, host.policy(), nic)?;
             inner.connect(number);
         }
         inner.compile();
@@ -144,6 +130,20 @@ impl Switchboard {
         result
     }
 
+    /// Sets the path of a NIC's frames, and has `publish` publish that in one with something else.
+    pub(crate) fn set_vf_with(
+        &self,
+        (nic, vf): (u32, VfPath),
+        publish: impl FnOnce(&Arc<Switches>),
+    ) -> Result<(), SwitchError> {
+        let mut inner = self.lock();
+        let set = inner.set_vf(nic, vf);
+        inner.compile();
+        publish(&inner.snapshot());
+        self.unpublished.store(false, Ordering::Relaxed);
+        set
+    }
+
     /// The state that a new worker begins with.
     pub(crate) fn snapshot(&self) -> Arc<Switches> {
         self.lock().snapshot()
@@ -160,6 +160,9 @@ impl Switchboard {
     /// little later.
     pub(crate) fn set_connected(&self, nic: u32, connected: bool) {
         let mut inner = self.lock();
+        if let Some(nic) = inner.nics.get_mut(&nic) {
+            nic.attended = connected;
+        }
         if connected {
             inner.connect(nic);
         } else {
@@ -241,33 +244,66 @@ impl Inner {
 
     fn add_nic(
         &mut self,
-        name: String,
+        number: u32,
         switch: usize,
         kind: PortType,
         policy: PortPolicy,
         nic: NicParameters,
-    ) -> Result<u32, ConnectError> {
+    ) -> Result<(), ConnectError> {
         let vswitch = &mut self.switches[switch];
-        let switch_name = vswitch.parameters().name.clone();
+        let (name, switch_name) = (nic.name.clone(), vswitch.parameters().name.clone());
         let refused = |source| ConnectError { adapter: name.clone(), switch: switch_name.clone(), source };
         let parameters = PortParameters { name: name.clone(), kind, ..PortParameters::default() };
         let port = vswitch.create_port(parameters).map_err(refused)?;
         vswitch.set_policy(port, policy).map_err(refused)?;
         vswitch.create_nic(port, nic).map_err(refused)?;
-        let number = u32::try_from(self.nics.len()).unwrap_or(u32::MAX);
-        self.nics.push(Nic { name, switch, port, counters: Arc::default() });
-        Ok(number)
+        self.nics.insert(number, Nic { name, switch, port, counters: Arc::default(), attended: false });
+        Ok(())
+    }
+
+    /// Makes NIC number `number` for an adapter of a VM, on switch number `switch`. It is connected when its VMM is there.
+    pub(crate) fn add_vm_nic(
+        &mut self,
+        number: u32,
+        switch: usize,
+        member: &Member,
+    ) -> Result<(), ConnectError> {
+        let nic = NicParameters {
+            name: member.full_name(),
+            partition: member.vm.to_string(),
+            kind: NicType::Synthetic,
+            permanent_mac: member.spec.mac.0,
+            mtu: member.spec.mtu.map_or(1500, |mtu| mtu.0.into()),
+            ..NicParameters::default()
+        };
+        self.add_nic(number, switch, PortType::Synthetic, member.spec.policy(), nic)
+    }
+
+    /// Takes NIC number `number` away, with its port.
+    pub(crate) fn remove_nic(&mut self, number: u32) {
+        let Some(Nic { switch, port, name, .. }) = self.nics.remove(&number) else { return };
+        let vswitch = &mut self.switches[switch];
+        // Only a NIC that was disconnected can be deleted, so one that never was connected is, unseen, for an instant.
+        let _ = vswitch.connect_nic(port);
+        let _ = vswitch.disconnect_nic(port);
+        let removed = vswitch
+            .delete_nic(port)
+            .and_then(|()| vswitch.tear_down_port(port))
+            .and_then(|()| vswitch.delete_port(port));
+        if let Err(error) = removed {
+            tracing::error!(nic = name, %error, "a port cannot be removed");
+        }
     }
 
     fn connect(&mut self, nic: u32) {
-        let Nic { switch, port, .. } = self.nics[nic as usize];
+        let Nic { switch, port, .. } = self.nics[&nic];
         // Refused if it is connected already.
         let _ = self.switches[switch].connect_nic(port);
     }
 
     /// NDIS ends a disconnected NIC: for the next VMM there is a new one. One with a VF stays, for its guest is there.
     fn disconnect(&mut self, nic: u32) {
-        let Nic { switch, port, .. } = self.nics[nic as usize];
+        let Nic { switch, port, .. } = self.nics[&nic];
         let vswitch = &mut self.switches[switch];
         let Some(old) = vswitch.port(port).and_then(|port| port.nic()) else { return };
         let parameters = old.parameters().clone();
@@ -286,37 +322,33 @@ impl Inner {
 
     /// Says where the frames of a NIC's guest go while it has a VF.
     pub(crate) fn set_vf(&mut self, nic: u32, vf: VfPath) -> Result<(), SwitchError> {
-        self.connect(nic);
-        let Nic { switch, port, .. } = self.nics[nic as usize];
-        self.switches[switch].update_nic(port, NicChanges { vf: Some(vf), ..NicChanges::default() })
+        if vf != VfPath::None {
+            self.connect(nic);
+        }
+        let Nic { switch, port, attended, .. } = self.nics[&nic];
+        let changes = NicChanges { vf: Some(vf), ..NicChanges::default() };
+        self.switches[switch].update_nic(port, changes)?;
+        // While it had a VF its guest was there; now its front end says so.
+        if vf == VfPath::None && !attended {
+            self.disconnect(nic);
+        }
+        Ok(())
     }
 
     /// The policies of the port of NIC number `nic`.
     pub(crate) fn policy(&self, nic: u32) -> PortPolicy {
-        let Nic { switch, port, .. } = self.nics[nic as usize];
+        let Nic { switch, port, .. } = self.nics[&nic];
         self.switches[switch].port(port).map(|port| port.policy().clone()).unwrap_or_default()
     }
 
     pub(crate) fn set_policy(&mut self, nic: u32, policy: PortPolicy) -> Result<(), SwitchError> {
-        let Nic { switch, port, .. } = self.nics[nic as usize];
+        let Nic { switch, port, .. } = self.nics[&nic];
         self.switches[switch].set_policy(port, policy)
-    }
-
-    /// NICs on the switch of NIC number `nic` that must lose their VFs, and why. Each is told once.
-    pub(crate) fn take_vf_removals(&mut self, nic: u32) -> Vec<(u32, RemovalReason)> {
-        let number = self.nics[nic as usize].switch;
-        let removals = self.switches[number].take_vf_removals().into_iter();
-        let nic_of = |removal: VfRemoval| {
-            let mut nics = (0_u32..).zip(&self.nics);
-            let (nic, _) = nics.find(|(_, nic)| nic.switch == number && nic.port == removal.port)?;
-            Some((nic, removal.reason))
-        };
-        removals.filter_map(nic_of).collect()
     }
 
     /// Why NIC number `nic` must not have a VF.
     pub(crate) fn forbids_vf(&self, nic: u32) -> Option<RemovalReason> {
-        let Nic { switch, port, .. } = self.nics[nic as usize];
+        let Nic { switch, port, .. } = self.nics[&nic];
         self.switches[switch].policy_needs_removal_of_vf(port)
     }
 
@@ -332,7 +364,7 @@ impl Inner {
 
     /// The NIC behind a VPort of the PF or a VM queue.
     pub(crate) fn behind(&self, vport: VPortId) -> Option<&Nic> {
-        self.nics.get(self.number_behind(vport)? as usize)
+        self.nics.get(&self.number_behind(vport)?)
     }
 
     /// Its number.
@@ -342,7 +374,7 @@ impl Inner {
 
     /// The address that a NIC has now.
     pub(crate) fn current_mac(&self, nic: u32) -> Option<MacAddr> {
-        let Nic { switch, port, .. } = self.nics[nic as usize];
+        let Nic { switch, port, .. } = self.nics[&nic];
         let port = self.switches[switch].port(port)?;
         Some(port.nic()?.parameters().current_mac(&port.policy().security))
     }
@@ -365,7 +397,7 @@ impl Inner {
 
     fn snapshot(&self) -> Arc<Switches> {
         let mut switches = Switches::new(self.extent, self.paths.iter().cloned());
-        for (number, nic) in (0..).zip(&self.nics) {
+        for (&number, nic) in &self.nics {
             switches.connect(number, nic.switch, nic.port);
         }
         for (vport, nic) in &self.queues {

@@ -2,10 +2,13 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use dataplane::Dataplane;
-use miniport::{Action, OidRequest};
-use nic_switch::{VPortId, VfId};
+use miniport::OidRequest;
+use nic_switch::VfId;
+use tokio::runtime::{Builder, Runtime};
+use virt_stack::Event;
 
 use super::data_path::{DataPath, Parts};
 use super::signal::Alarm;
@@ -28,9 +31,9 @@ impl Bench {
         let DataPath { bus, netvsp, worker, .. } = path;
         netvsp.leave();
         bus.leave();
-        let Parts { adapter, switchboard, outside, store, share, .. } = daemon.parts.clone();
+        let Parts { adapter, switchboard, outside, store, share, notices, .. } = daemon.parts.clone();
         let (dataplane, alarm) = (worker.handle(), Alarm::new().unwrap());
-        let around = Surroundings { adapter, switchboard, outside, dataplane, store, alarm, share };
+        let around = Surroundings { adapter, switchboard, outside, dataplane, store, alarm, notices, share };
         Self { around, worker, daemon }
     }
 }
@@ -44,7 +47,15 @@ fn start_with(folder: &Path, lines: &str) -> Daemon {
         format!("[[vm]]\nname = \"vm{n}\"\n[[vm.adapter]]\nmac = \"02:00:00:00:00:0{n}\"\n{lines}\n")
     };
     let text = format!("[daemon]\nruntime_dir = {folder:?}\n{}{}", vm(1), vm(2));
-    Daemon::start(Config::parse(&text, Path::new("test.toml")).unwrap()).unwrap()
+    start_from(&text)
+}
+
+/// A daemon whose VMs have no VMM that would have to be spoken with.
+fn start_from(text: &str) -> Daemon {
+    static RUNTIME: LazyLock<Runtime> =
+        LazyLock::new(|| Builder::new_current_thread().enable_all().build().unwrap());
+    let config = Config::parse(text, Path::new("test.toml")).unwrap();
+    Daemon::start(config, RUNTIME.handle().clone()).unwrap()
 }
 
 /// The sockets of VFs.
@@ -60,23 +71,26 @@ fn sockets(folder: &Path) -> Vec<String> {
 fn a_vf_that_is_taken_away_has_no_socket_and_its_adapter_is_told_why() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
-    let spec = daemon.lock().spec(VfId(0)).cloned().unwrap();
-    let detach = Action::DetachVf { vf: spec.vf, generation: spec.generation, vport: VPortId(1) };
-    daemon.lock().execute(&detach).unwrap();
+    let detach = || {
+        let mut changing = daemon.lock();
+        changing.tell(Event::DetachVf(VfId(0)));
+        daemon.drive(&mut changing);
+    };
+    detach();
     let check = || {
         assert_eq!(sockets(folder.path()), ["vm2-net0.vf"]);
         let view = daemon.topology().unwrap();
         let adapters: Vec<_> = view.vms.iter().map(|vm| &vm.adapters[0]).collect();
-        assert_eq!((adapters[0].vf, &adapters[0].socket), (None, &None));
-        assert_eq!(adapters[0].no_vf.as_deref(), Some("taken away by an operator"));
-        assert_eq!((adapters[1].vf, &adapters[1].no_vf), (Some(1), &None));
+        assert_eq!((adapters[0].vf, &adapters[0].vf_socket), (None, &None));
+        assert!(adapters[0].no_vf.as_ref().unwrap().reason.contains("operator"));
+        assert_eq!(adapters[1].vf, Some(1));
         assert!(!daemon.qemu_args("vm1").unwrap().iter().any(|argument| argument.contains("vfio-user")));
     };
     check();
     // Nor does it come back.
     daemon.rebuild().unwrap();
     check();
-    daemon.lock().execute(&detach).unwrap();
+    detach();
     check();
 }
 
@@ -87,7 +101,7 @@ fn the_vport_of_a_synthetic_adapter_is_activated() {
         "[daemon]\nruntime_dir = {:?}\n[[vm]]\nname = \"a\"\n[[vm.adapter]]\nmac = \"02:00:00:00:00:01\"\niov_weight = 0\n",
         folder.path()
     );
-    let daemon = Daemon::start(Config::parse(&text, Path::new("test.toml")).unwrap()).unwrap();
+    let daemon = start_from(&text);
     let vports = daemon.topology().unwrap().vports;
     let states: Vec<_> = vports.iter().map(|vport| (vport.name.as_str(), vport.state.as_str())).collect();
     assert_eq!(states, [("", "Activated"), ("a-net0", "Activated")]);

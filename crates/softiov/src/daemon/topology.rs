@@ -1,22 +1,29 @@
 //! Everything there is to show.
 
+mod life;
 mod network;
 
 use std::collections::BTreeMap;
 
+use api::types::{
+    AdapterView, CountersView, FilterView, PathView, SyntheticDeviceView, SyntheticView, TopologyView,
+    VPortView, VfDeviceView, VfLifeView, VfView, VmAdapterView, VmView, WorkerView,
+};
 use miniport::Adapter;
 use nic_switch::{FunctionId, NicSwitch, VPort, VPortId};
+use virt_stack::AdapterId;
+use virt_stack::desired::VmSpec;
 
+use self::life::{lives, vmm_view};
 use super::error::DaemonError;
-use super::stack::Placement;
-use super::{Changing, Daemon};
+use super::members::Member;
+use super::switchboard::cycles_per_second;
+use super::{Changing, Core};
 use crate::config::{Config, VfModel};
-use crate::view::{
-    AdapterView, CountersView, FilterView, PathView, SyntheticDeviceView, SyntheticView, TopologyView,
-    VPortView, VfDeviceView, VfView, VmAdapterView, VmView, WorkerView,
-};
 
-impl Daemon {
+pub(super) use self::life::{life_view, no_vf_view, path_view, state_text, word};
+
+impl Core {
     /// The adapter, its VFs and VPorts, the extensible switches, and the VMs, as they stand.
     pub(crate) fn topology(&self) -> Result<TopologyView, DaemonError> {
         let changing = self.lock();
@@ -29,12 +36,15 @@ impl Daemon {
             frames: worker.frames,
             bursts: worker.bursts,
             busy_cycles: worker.busy_cycles,
+            cycles_per_second: cycles_per_second(),
             sleeps: worker.sleeps,
         };
         let model = self.config.adapter.vf_model;
         let default_vport = network::counters_view(&self.parts.default_vport);
-        let vfs = network::vfs_by_nic(&changing.placements);
-        let vms = self.vm_views(&changing.placements, &mut synthetic);
+        let vfs = network::vfs_by_nic(&changing);
+        let vms = self.vm_views(&changing, &mut synthetic);
+        let lives = lives(&changing);
+        let num_vfs = self.config.adapter.sriov.then(|| changing.stack.num_vfs());
         let uplink = network::uplink_view(&self.config, &self.parts.outside);
         let link_up = self.parts.outside.is_running();
         let hosts = network::host_views(&self.config, &self.parts.outside);
@@ -46,9 +56,9 @@ impl Daemon {
             &vfs,
         );
         Ok(self.parts.adapter.with(|adapter| TopologyView {
-            adapter: adapter_view(adapter, link_up),
+            adapter: adapter_view(adapter, link_up, num_vfs),
             worker,
-            vfs: vf_views(adapter, model, devices),
+            vfs: vf_views(adapter, model, devices, lives),
             vports: self.vport_views(adapter, &changing, &default_vport),
             vms,
             uplink,
@@ -90,44 +100,54 @@ impl Daemon {
         view
     }
 
-    fn vm_views(
+    pub(super) fn vm_views(
         &self,
-        placements: &[Placement],
+        changing: &Changing,
         synthetic: &mut BTreeMap<u32, SyntheticDeviceView>,
     ) -> Vec<VmView> {
-        let mut adapters = |vm: &str| {
-            let own = placements.iter().filter(|placement| placement.vm.0 == vm);
-            own.map(|placement| self.adapter_of_vm(placement, synthetic.remove(&placement.nic))).collect()
+        let mut adapters = |vm: &VmSpec| {
+            let own =
+                vm.named_adapters().filter_map(|(name, _)| changing.member(vm.name.as_str(), name.as_str()));
+            own.map(|(id, member)| self.adapter_of_vm(changing, id, member, synthetic.remove(&id.0)))
+                .collect()
         };
-        let vms = self.config.vms.iter();
-        vms.map(|vm| VmView { name: vm.name.0.clone(), adapters: adapters(&vm.name.0) }).collect()
+        let vms = changing.vms.iter();
+        vms.map(|vm| VmView {
+            name: vm.name.to_string(),
+            vmm: vmm_view(changing, vm),
+            adapters: adapters(vm),
+        })
+        .collect()
     }
 
-    fn adapter_of_vm(&self, placement: &Placement, device: Option<SyntheticDeviceView>) -> VmAdapterView {
+    fn adapter_of_vm(
+        &self,
+        changing: &Changing,
+        id: AdapterId,
+        member: &Member,
+        device: Option<SyntheticDeviceView>,
+    ) -> VmAdapterView {
         let config: &Config = &self.config;
+        let life = changing.stack.adapter(id);
+        let path = path_view(life.as_ref(), member);
         let (switch, port, counters) = self.parts.switchboard.with(|board| {
-            let nic = &board.nics[placement.nic as usize];
+            let nic = &board.nics[&id.0];
             let switch = board.switches[nic.switch].parameters().name.clone();
             (switch, nic.port, network::counters_view(&nic.counters))
         });
         VmAdapterView {
-            name: placement.name.0.clone(),
-            mac: placement.config.mac.0,
-            vlan: network::vlan_text(&placement.config.policy().vlan),
-            iov_weight: placement.config.iov_weight.0,
-            vf: placement.vf.as_ref().ok().map(|spec| spec.vf.0),
-            socket: placement.vf.is_ok().then(|| config.socket_path(&placement.vm, &placement.name)),
-            no_vf: placement.vf.as_ref().err().cloned(),
-            no_queue: placement.queue.as_ref().err().filter(|_| placement.vf.is_err()).cloned(),
-            path: match (&placement.vf, &placement.queue) {
-                (Ok(spec), _) => PathView::Vf(spec.vf.0),
-                (Err(_), Ok(vport)) => PathView::Queue(vport.0),
-                (Err(_), Err(_)) => PathView::Switch,
-            },
+            name: member.name.to_string(),
+            desired: member.spec.clone(),
+            path,
+            vf: member.vf.as_ref().map(|vf| vf.spec.vf.0),
+            vf_life: life.as_ref().and_then(|life| life_view(changing, life)),
+            vf_socket: member.vf.is_some().then(|| config.socket_path(&member.vm, &member.name)),
+            no_vf: no_vf_view(life.as_ref()),
+            no_queue: member.queue.as_ref().err().filter(|_| !matches!(path, PathView::Vf(_))).cloned(),
             synthetic: SyntheticView {
                 switch,
                 port: port.0,
-                socket: config.vhost_user_path(&placement.vm, &placement.name),
+                socket: config.vhost_user_path(&member.vm, &member.name),
                 device,
                 counters,
             },
@@ -135,7 +155,7 @@ impl Daemon {
     }
 }
 
-fn adapter_view(adapter: &Adapter, link_up: bool) -> AdapterView {
+fn adapter_view(adapter: &Adapter, link_up: bool, num_vfs: Option<u16>) -> AdapterView {
     let function = adapter.function();
     let info = adapter.switch().map(NicSwitch::info);
     AdapterView {
@@ -144,7 +164,7 @@ fn adapter_view(adapter: &Adapter, link_up: bool) -> AdapterView {
         link_up,
         switch_name: adapter.switch().map_or_else(String::new, |s| s.name().to_owned()),
         total_vfs: function.sriov().total_vfs,
-        num_vfs: function.num_vfs(),
+        num_vfs: num_vfs.unwrap_or_else(|| function.num_vfs()),
         num_allocated_vfs: info.map_or(0, |i| i.num_allocated_vfs),
         num_vports: info.map_or(0, |i| i.num_vports),
         num_active_vports: info.map_or(0, |i| i.num_active_vports),
@@ -154,7 +174,12 @@ fn adapter_view(adapter: &Adapter, link_up: bool) -> AdapterView {
     }
 }
 
-fn vf_views(adapter: &Adapter, model: VfModel, mut devices: BTreeMap<u16, VfDeviceView>) -> Vec<VfView> {
+fn vf_views(
+    adapter: &Adapter,
+    model: VfModel,
+    mut devices: BTreeMap<u16, VfDeviceView>,
+    mut lives: BTreeMap<u16, VfLifeView>,
+) -> Vec<VfView> {
     let model = match model {
         VfModel::X550 => "x550",
         VfModel::I82599 => "82599",
@@ -174,6 +199,7 @@ fn vf_views(adapter: &Adapter, model: VfModel, mut devices: BTreeMap<u16, VfDevi
             current_mac: parameters.current_mac,
             vport_id: switch.vport_of_vf(id).map(|vport| vport.id().0),
             model: model.to_owned(),
+            life: lives.remove(&id.0),
             device: devices.remove(&id.0),
         }
     });

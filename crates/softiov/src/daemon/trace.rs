@@ -7,21 +7,22 @@ mod remedy;
 mod tests;
 mod walk;
 
+use api::types::{FrameContent, FrameRequest, TraceView};
 use dataplane::Handle;
 use ethernet::MacAddr;
 use miniport::Adapter;
 use nic_switch::{Filter, Source, VPortId};
 use sys::clock;
+use virt_stack::AdapterId;
 use vswitch::State;
 
 use self::frame::Stations;
 use self::walk::{FilterNote, Walk};
 use super::error::DaemonError;
 use super::lookup;
-use super::stack::Placement;
+use super::members::Member;
 use super::switchboard::cycles_per_second;
-use super::{Changing, Daemon, assembly};
-use crate::view::{FrameContent, FrameRequest, TraceView};
+use super::{Changing, Core, assembly};
 
 pub(crate) use self::frame::FrameError;
 
@@ -33,7 +34,7 @@ enum Start {
     Nic(u32),
 }
 
-impl Daemon {
+impl Core {
     /// Says what would become of a frame, and why.
     pub(crate) fn explain(&self, request: &FrameRequest) -> Result<TraceView, DaemonError> {
         let changing = self.lock();
@@ -45,9 +46,9 @@ impl Daemon {
         let (forwarding, filters) =
             self.parts.adapter.with(|adapter| (adapter.forwarding(), filter_notes(adapter)));
         let forwarding = forwarding.ok_or(DaemonError::NoSwitch)?;
-        let vf = |placement: &Placement| {
-            let spec = placement.vf.as_ref().ok()?;
-            Some((spec.vport, (spec.vf, placement.nic)))
+        let vf = |(id, member): (&AdapterId, &Member)| {
+            let spec = &member.vf.as_ref()?.spec;
+            Some((spec.vport, (spec.vf, id.0)))
         };
         Ok(self.parts.switchboard.with(|board| {
             let walk = Walk {
@@ -56,7 +57,7 @@ impl Daemon {
                 states: &states,
                 frame: &described,
                 filters,
-                vfs: changing.placements.iter().filter_map(vf).collect(),
+                vfs: changing.members.iter().filter_map(vf).collect(),
                 capabilities: assembly::capabilities(&self.config),
                 now: clock::tsc(),
                 view: TraceView {
@@ -85,7 +86,7 @@ impl Daemon {
         self.parts.switchboard.with(|board| {
             let nic = lookup::nic(board, &request.from)?;
             let own = board.current_mac(nic);
-            let vf = changing.placement(nic).and_then(|placement| placement.vf.as_ref().ok());
+            let vf = changing.spec_of_nic(nic);
             Ok(match vf.filter(|_| !request.synthetic) {
                 Some(spec) => (Start::NicSwitch(Source::VPort(spec.vport)), spec.mac.or(own)),
                 None => (Start::Nic(nic), own),
@@ -109,7 +110,7 @@ impl Daemon {
                 let found = lookup::nic(board, text).ok().and_then(|nic| board.current_mac(nic));
                 found.ok_or_else(|| FrameError::NoSuchStation {
                     name: text.clone(),
-                    known: board.nics.iter().map(|nic| nic.name.clone()).collect(),
+                    known: board.nics.values().map(|nic| nic.name.clone()).collect(),
                 })
             })
         };

@@ -7,14 +7,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use dataplane::{Attachment, Doorbell, Handle, Kick, Place, PortCounters};
+use dataplane::{Attachment, Doorbell, GapLimits, Handle, Kick, Place, PortCounters};
 use ethernet::MacAddr;
 use guest_memory::{DmaDomain, Limits};
 use nic_switch::{VPortId, VfId};
 use port::{Cycles, GuestReply, GuestRequest};
 use sys::clock;
 use vf82599::{
-    Control, Host, Identity, Interrupts, MsixExposure, Profile, QueueProfile, Queues, ResetKind, VfState,
+    Control, GuestSign, Host, Identity, Interrupts, MsixExposure, Profile, QueueProfile, Queues, ResetKind,
+    VfState,
 };
 
 use self::memory::LostMemory;
@@ -22,6 +23,7 @@ use super::adapter::{AdapterService, RSS_KEY};
 use super::containment::{Panicked, contain};
 use super::fd_store::FdStore;
 use super::limits::Share;
+use super::notices::NoticeBoard;
 use super::outside::Outside;
 use super::peer_log::PeerLog;
 use super::signal::{Alarm, VectorSignal, Vectors};
@@ -34,6 +36,8 @@ pub(crate) struct VfSpec {
     pub(crate) vf: VfId,
     pub(crate) generation: u64,
     pub(crate) vport: VPortId,
+    /// Number of its adapter's NIC on the extensible switch.
+    pub(crate) nic: u32,
     pub(crate) mac: Option<MacAddr>,
     pub(crate) queue_pairs: u32,
     pub(crate) link_up: bool,
@@ -83,6 +87,8 @@ pub(crate) struct Surroundings {
     pub(crate) dataplane: Handle,
     pub(crate) store: Arc<dyn FdStore>,
     pub(crate) alarm: Alarm,
+    /// What the virtualization stack is told.
+    pub(crate) notices: Arc<NoticeBoard>,
     /// What each VMM may take.
     pub(crate) share: Share,
 }
@@ -99,10 +105,15 @@ impl Surroundings {
 #[derive(Debug)]
 struct VfHost {
     vf: VfId,
+    vport: VPortId,
+    nic: u32,
     generation: u64,
     adapter: Arc<AdapterService>,
     dataplane: Handle,
     kick: Kick,
+    notices: Arc<NoticeBoard>,
+    /// The device of before is being taken over.
+    attaching: bool,
 }
 
 impl Host for VfHost {
@@ -120,6 +131,21 @@ impl Host for VfHost {
 
     fn now(&self) -> Cycles {
         clock::tsc()
+    }
+
+    fn guest_sign(&mut self, sign: GuestSign) {
+        if self.attaching && sign == GuestSign::ReceiveOpen {
+            // It has been all the time.
+            return;
+        }
+        // From here on the guest drops what its synthetic adapter receives, and its filter is not on the VF yet.
+        if sign == GuestSign::ReceiveOpen
+            && self.dataplane.arm_gap(self.nic, self.vport, GapLimits::default()).is_ok()
+        {
+            // It was armed just now.
+            let _ = self.dataplane.hold(self.nic);
+        }
+        self.notices.sign(self.vf, self.generation, sign);
     }
 }
 
@@ -189,10 +215,14 @@ impl Vf {
         let interrupts = Arc::new(Interrupts::new(state.clone(), clock::cycles_per_microsecond(), signal));
         let mut host = VfHost {
             vf: spec.vf,
+            vport: spec.vport,
+            nic: spec.nic,
             generation: spec.generation,
             adapter: Arc::clone(&around.adapter),
             dataplane: around.dataplane.clone(),
             kick: around.dataplane.kick(Place::VPort(spec.vport)),
+            notices: Arc::clone(&around.notices),
+            attaching: attach,
         };
         let (profile, identity) = (spec.model.profile(), spec.identity(around.adapter.rss_key()));
         let (pages, config) = (state.clone(), spec.config.clone());
@@ -202,6 +232,7 @@ impl Vf {
             Control::new(pages, profile, identity, Arc::clone(&interrupts), config)
         };
         let mut control = made.map_err(|error| VfError::Config(spec.vf, error))?;
+        host.attaching = false;
         if !attach {
             control.set_link(spec.link_up, &mut host);
         }
@@ -232,6 +263,11 @@ impl Vf {
     /// Keeps the client's socket for a successor, with what the successor must know of the session.
     pub(crate) fn keep_client(&self, socket: OwnedFd, note: &str) {
         self.around.store.put(&format!("{}client", self.prefix), socket, note);
+    }
+
+    /// A VMM has connected, or left.
+    pub(crate) fn note_client(&self, connected: bool) {
+        self.around.notices.client(self.spec.vf, self.spec.generation, connected);
     }
 
     /// Function level reset by the PF.

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
+use api::types::{AclRuleView, AddressView, CountersView, PortView, QueueView, ReasonCount, SwitchView};
 use vswitch::{AclAction, AclRule, Direction, Mirroring, PortPolicy, PortRange};
 
 use super::table::{or_dash, table};
 use crate::cli::PROTOCOLS;
-use crate::view::{AclRuleView, AddressView, CountersView, PortView, QueueView, SwitchView};
 
 pub(super) fn switch_table(switches: &[SwitchView]) -> String {
     let header = ["Name", "Type", "Ports", "Connected", "Stations", "Ageing", "Extensions"];
@@ -44,7 +44,7 @@ pub(super) fn port_table(ports: &[(&str, &PortView)]) -> String {
             or_dash(port.vf),
             port.counters.sent.frames.to_string(),
             port.counters.received.frames.to_string(),
-            port.counters.drops.iter().map(|(_, count)| count).sum::<u64>().to_string(),
+            port.counters.drops.iter().map(|drop| drop.count).sum::<u64>().to_string(),
         ]
     });
     table(&header, rows)
@@ -60,7 +60,7 @@ pub(super) fn switch_text(switch: &SwitchView) -> String {
         if let Some(reason) = &port.forbids_vf {
             let _ = writeln!(text, "{} may have no VF: {reason}", port.name);
         }
-        for (reason, count) in &port.counters.drops {
+        for ReasonCount { reason, count } in &port.counters.drops {
             let _ = writeln!(text, "{} dropped {reason} {count}", port.name);
         }
     }
@@ -106,7 +106,7 @@ pub(super) fn counters_line(counters: &CountersView, [sent, received]: [&str; 2]
     if counters.held > 0 {
         let _ = write!(text, "  held {}", counters.held);
     }
-    for (reason, count) in &counters.drops {
+    for ReasonCount { reason, count } in &counters.drops {
         let _ = write!(text, "  dropped {reason} {count}");
     }
     text

@@ -1,6 +1,6 @@
 //! A drawing of the two data paths, with the frames that went there.
 
-use crate::view::{CountersView, PathView, TopologyView, TrafficView};
+use api::types::{CountersView, PathView, TopologyView, TrafficView};
 
 /// Inner width of a box.
 const BOX: usize = 21;

@@ -1,3 +1,6 @@
+use api::types::{
+    AclRuleView, DeliveryView, FilterView, LossView, QueueView, StageView, TopologyView, TraceView,
+};
 use vswitch::{AclAction, AclRule, Direction, PortRange};
 
 use super::filter_table;
@@ -5,9 +8,6 @@ use super::network::{acl_table, queue_table, switch_text};
 use super::paths::paths;
 use super::trace::trace_text;
 use super::tree::topology_text;
-use crate::view::{
-    AclRuleView, DeliveryView, FilterView, LossView, QueueView, StageView, TopologyView, TraceView,
-};
 
 #[test]
 fn columns_are_as_wide_as_their_widest_cell() {

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use api::types::{DeliveryView, LossView, StageView, TraceView};
+
 use super::table::table;
-use crate::view::{DeliveryView, LossView, StageView, TraceView};
 
 pub(super) fn trace_text(view: &TraceView) -> String {
     let mut text = format!("{}\n", view.frame);

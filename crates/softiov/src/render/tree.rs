@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
+use api::types::{
+    HostAdapterView, LinkView, PathView, ReasonCount, SwitchView, SyntheticView, TopologyView, TrafficView,
+    UplinkView, VPortView, VmAdapterView,
+};
+
 use super::network::{counters_line, policies};
 use super::paths::paths;
-use crate::view::{
-    HostAdapterView, LinkView, PathView, SwitchView, SyntheticView, TopologyView, TrafficView, UplinkView,
-    VPortView, VmAdapterView,
-};
+use crate::words::vlan_text;
 
 /// A branch: its first line, and the lines below it.
 struct Branch {
@@ -82,7 +84,12 @@ fn uplink(uplink: &UplinkView) -> Branch {
     // What the wire sent came in.
     let line = counters_line(&uplink.counters, ["in", "out"]);
     let mut body = vec![Branch::leaf(line)];
-    body.extend(uplink.losses.iter().map(|(reason, count)| Branch::leaf(format!("lost {reason} {count}"))));
+    body.extend(
+        uplink
+            .losses
+            .iter()
+            .map(|ReasonCount { reason, count }| Branch::leaf(format!("lost {reason} {count}"))),
+    );
     Branch { head: format!("uplink  {} {interface}  {}", uplink.kind, link(&uplink.link)), body }
 }
 
@@ -114,7 +121,11 @@ fn switch(switch: &SwitchView) -> Branch {
 
 fn host(host: &HostAdapterView) -> Branch {
     let mut body = vec![Branch::leaf(counters_line(&host.counters, ["in", "out"]))];
-    body.extend(host.losses.iter().map(|(reason, count)| Branch::leaf(format!("lost {reason} {count}"))));
+    body.extend(
+        host.losses
+            .iter()
+            .map(|ReasonCount { reason, count }| Branch::leaf(format!("lost {reason} {count}"))),
+    );
     let HostAdapterView { interface, switch, mac, vlan, .. } = host;
     Branch {
         head: format!("host {interface}  {mac}  {vlan}  {}  on switch {switch}", link(&host.link)),
@@ -123,17 +134,25 @@ fn host(host: &HostAdapterView) -> Branch {
 }
 
 fn vm_adapter(view: &TopologyView, adapter: &VmAdapterView) -> Branch {
-    let VmAdapterView { name, mac, vlan, iov_weight, .. } = adapter;
+    let VmAdapterView { name, desired, .. } = adapter;
     let mut body = Vec::new();
     match adapter.path {
         PathView::Vf(vf) => body.extend(vf_branch(view, vf)),
         PathView::Queue(queue) => body.push(Branch::leaf(format!("by VM queue {queue}"))),
         PathView::Switch => body.push(Branch::leaf("by the extensible switch")),
     }
-    body.extend(adapter.no_vf.iter().map(|reason| Branch::leaf(format!("no VF: {reason}"))));
+    body.extend(adapter.no_vf.iter().map(|no_vf| Branch::leaf(format!("no VF: {}", no_vf.reason))));
     body.extend(adapter.no_queue.iter().map(|reason| Branch::leaf(format!("no VM queue: {reason}"))));
     body.push(synthetic(&adapter.synthetic));
-    Branch { head: format!("{name}  {mac}  {vlan}  weight {iov_weight}"), body }
+    Branch {
+        head: format!(
+            "{name}  {}  {}  weight {}",
+            desired.mac.0,
+            vlan_text(&desired.policy().vlan),
+            desired.iov_weight.0
+        ),
+        body,
+    }
 }
 
 fn synthetic(synthetic: &SyntheticView) -> Branch {
@@ -144,7 +163,7 @@ fn synthetic(synthetic: &SyntheticView) -> Branch {
     };
     let SyntheticView { switch, port, socket, .. } = synthetic;
     let mut body = vec![Branch::leaf(format!("socket {}", socket.display()))];
-    for (reason, count) in synthetic.device.iter().flat_map(|device| &device.rejections) {
+    for ReasonCount { reason, count } in synthetic.device.iter().flat_map(|device| &device.rejections) {
         body.push(Branch::leaf(format!("refused {reason} {count}")));
     }
     for (ring, what) in synthetic.device.iter().flat_map(|device| &device.broken_rings) {
@@ -165,7 +184,9 @@ fn vf_branch(view: &TopologyView, vf: u16) -> Option<Branch> {
     if let Some(device) = &vf.device {
         body.push(Branch::leaf(format!("socket {}", device.socket.display())));
         let refused = device.rejections.iter();
-        body.extend(refused.map(|(reason, count)| Branch::leaf(format!("refused {reason} {count}"))));
+        body.extend(
+            refused.map(|ReasonCount { reason, count }| Branch::leaf(format!("refused {reason} {count}"))),
+        );
     }
     if let Some(vport) = view.vports.iter().find(|v| Some(v.vport_id) == vf.vport_id) {
         body.extend(counters(vport).into_iter().map(Branch::leaf));
@@ -187,6 +208,6 @@ pub(super) fn counters(vport: &VPortView) -> Vec<String> {
     if vport.held > 0 {
         lines.push(format!("held back {} times by a full receiver", vport.held));
     }
-    lines.extend(vport.drops.iter().map(|(reason, count)| format!("dropped {reason} {count}")));
+    lines.extend(vport.drops.iter().map(|ReasonCount { reason, count }| format!("dropped {reason} {count}")));
     lines
 }

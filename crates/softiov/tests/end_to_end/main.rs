@@ -3,13 +3,17 @@
 
 mod capture;
 mod common;
+mod desired;
 mod hostile;
 mod lifecycle;
 mod network;
+mod paths;
 mod queues;
 mod rebuild;
 mod refusals;
+mod remote;
 mod resources;
+mod state_file;
 mod synthetic;
 mod traffic;
 mod vlans;

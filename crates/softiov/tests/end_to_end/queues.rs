@@ -52,7 +52,7 @@ fn queues_are_listed_with_their_state_their_cpu_and_their_filters() {
 
     let adapter = |n: usize| daemon.json(&["show"])["vms"][n]["adapters"][0].clone();
     assert_eq!(adapter(0)["path"], serde_json::json!({ "queue": 1 }));
-    assert!(adapter(0)["no_vf"].as_str().unwrap().contains("SR-IOV is off"));
+    assert!(adapter(0)["no_vf"]["reason"].as_str().unwrap().contains("SR-IOV is off"));
     assert_eq!(adapter(1)["path"], "switch");
     assert!(adapter(1)["no_queue"].as_str().unwrap().contains("all VM queues are taken"));
 }

@@ -70,7 +70,7 @@ fn a_runtime_folder_that_cannot_be_used_is_named() {
 
 #[test]
 fn a_socket_path_that_is_taken_stays_what_it_is_and_nothing_else_is_left() {
-    for name in ["vm1-net0.vf", "control.sock"] {
+    for name in ["vm1-net0.net", "control.sock"] {
         let host = host();
         let config = host.configure(&vms(3, "", ""));
         let path = host.runtime_dir().join(name);
@@ -91,6 +91,25 @@ fn a_socket_path_that_is_taken_stays_what_it_is_and_nothing_else_is_left() {
         let daemon = Daemon::start(host, &vms(3, "", ""));
         assert_eq!(daemon.host.sockets().len(), 7);
     }
+}
+
+#[test]
+fn a_vf_whose_socket_path_is_taken_is_not_offered_and_explain_says_why() {
+    let host = host();
+    let path = host.runtime_dir().join("vm1-net0.vf");
+    std::fs::write(&path, "mine").unwrap();
+    let daemon = Daemon::start(host, &vms(2, "total_vfs = 2", ""));
+    let explained = daemon.json(&["vm", "explain", "vm1"])[0].clone();
+    let because = explained["because"].as_str().unwrap();
+    assert!(
+        ["vm1-net0.vf", "not a socket", "remove it"].iter().all(|part| because.contains(part)),
+        "{because}"
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    assert_eq!(daemon.device(0)["connected"], false, "the other is offered");
+    let (_host, log) = daemon.end();
+    assert!(!log.contains("panicked"), "{log}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
 }
 
 #[test]
@@ -132,7 +151,17 @@ fn a_limit_of_descriptors_that_is_too_low_is_named_with_what_is_needed() {
 #[test]
 fn commands_about_what_does_not_exist_name_it_and_what_does() {
     let daemon = Daemon::with_vms(2, "total_vfs = 4", "");
-    let before = daemon.json(&["show"]);
+    let shown = || {
+        let mut shown = daemon.json(&["show"]);
+        for of_vf in shown["vfs"].as_array_mut().unwrap() {
+            of_vf["life"].as_object_mut().unwrap().remove("since_ms");
+        }
+        for of_vm in shown["vms"].as_array_mut().unwrap() {
+            of_vm["adapters"][0]["vf_life"].as_object_mut().unwrap().remove("since_ms");
+        }
+        shown
+    };
+    let before = shown();
     let host = &daemon.host;
     let taken = host.path("softiov.toml");
     let taken = taken.to_str().unwrap();
@@ -149,7 +178,7 @@ fn commands_about_what_does_not_exist_name_it_and_what_does() {
     ] {
         check(&host.refusal(command), parts);
     }
-    let after = daemon.json(&["show"]);
+    let after = shown();
     for part in ["vfs", "vports", "vms"] {
         assert_eq!(before[part], after[part]);
     }

@@ -136,7 +136,7 @@ fn s01_a_source_address_of_another_is_dropped_and_counted() {
     assert!(b.drain(&mut a).is_empty());
     wait_until("the counters", || daemon.vport(0)["sent"]["frames"] == 1);
     let drops = daemon.vport(0)["drops"].clone();
-    let total: u64 = drops.as_array().unwrap().iter().map(|drop| drop[1].as_u64().unwrap()).sum();
+    let total: u64 = drops.as_array().unwrap().iter().map(|drop| drop["count"].as_u64().unwrap()).sum();
     assert_eq!(total, 5, "{drops}");
     assert!(daemon.drops(0, "source_mac_spoofed") >= 2, "{drops}");
 }

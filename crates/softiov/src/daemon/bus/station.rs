@@ -5,13 +5,13 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
+use api::types::VfDeviceView;
 use rustix::event::epoll::EventFlags;
 use sys::Listener;
 use vfio_user::{Closed, Connection, DmaWriteError, Progress};
 
 use crate::daemon::containment::{self, contain};
 use crate::daemon::vf::Vf;
-use crate::view::VfDeviceView;
 
 /// A VF with its socket and its client.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ impl Station {
         self.vf.keep_client(stream.as_fd().try_clone_to_owned()?, "");
         self.connection = Some(Connection::new(stream, max_dma_maps));
         self.vf.log.info("client connected");
+        self.vf.note_client(true);
         Ok(true)
     }
 
@@ -134,6 +135,7 @@ impl Station {
         self.keep_refusals();
         self.connection = None;
         self.vf.disconnected();
+        self.vf.note_client(false);
     }
 
     fn keep_refusals(&mut self) {
@@ -170,7 +172,7 @@ impl Station {
             connected: self.connection.is_some(),
             driver_ready: control.is_receiving(),
             mapped_bytes: self.vf.mapped_bytes(),
-            rejections: rejections.chain(by_server).collect(),
+            rejections: rejections.chain(by_server).map(Into::into).collect(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use api::types::CaptureRequest;
 use dataplane::{Capture, Captured, Way};
 use hyper::body::{Body, Bytes, Frame};
 use port::Cycles;
@@ -14,7 +15,6 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::pcapng::{self, Direction, Packet};
 use super::{Claim, Interface, StageCapture};
-use crate::view::CaptureRequest;
 
 /// How often the queue is looked at.
 const TICK: Duration = Duration::from_millis(10);

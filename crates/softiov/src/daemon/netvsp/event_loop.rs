@@ -66,6 +66,14 @@ impl EventLoop {
         Ok(())
     }
 
+    fn remove(&mut self, nic: u32) {
+        if let Some(station) = self.stations.remove(&nic) {
+            station.withdraw();
+        }
+        self.busy.retain(|(of, _)| *of != nic);
+        self.paused.retain(|(_, of)| *of != nic);
+    }
+
     /// Ends, leaving sockets and sessions to a successor.
     pub(super) fn leave(self) {
         for station in self.stations.into_values() {
@@ -165,6 +173,12 @@ impl EventLoop {
     fn obey(&mut self) -> Option<bool> {
         while let Ok(order) = self.orders.try_recv() {
             match order {
+                // Whoever asked waits; that it is gone means that softiov ends.
+                Order::Add(spec, reply) => drop(reply.send(self.add(&spec))),
+                Order::Remove(nic, reply) => {
+                    self.remove(nic);
+                    let _ = reply.send(Ok(()));
+                }
                 Order::Inspect(reply) => {
                     let views = self.stations.iter().map(|(nic, station)| (*nic, station.view())).collect();
                     // Whoever asked may have given up.

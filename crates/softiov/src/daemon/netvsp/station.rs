@@ -10,18 +10,18 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::types::SyntheticDeviceView;
 use rustix::event::epoll::EventFlags;
 use sys::Listener;
 use vhost_user::{Closed, Connection, Connector, Limits, Progress, SessionState, Step};
+use virt_stack::desired::VhostUser;
 use virtio_net::AdapterState;
 
 use super::front_end::FrontEnd;
 use super::{NetVspError, SyntheticSpec};
-use crate::config::VhostUser;
 use crate::daemon::containment::{self, contain};
 use crate::daemon::peer_log::PeerLog;
 use crate::daemon::vf::Surroundings;
-use crate::view::SyntheticDeviceView;
 
 /// Front ends of an adapter at a time.
 const MOST_FRONT_ENDS: usize = 2;
@@ -49,6 +49,8 @@ pub(super) struct Station {
     pub(super) clients: Vec<Client>,
     next_serial: u32,
     link_up: bool,
+    /// There is a guest whose driver has run the rings.
+    present: bool,
     pub(super) log: PeerLog,
     pub(super) around: Surroundings,
     /// What front ends that are gone asked in vain.
@@ -90,6 +92,7 @@ impl Station {
             clients: Vec::new(),
             next_serial: 0,
             link_up,
+            present: false,
             log: PeerLog::new(spec.name.clone()),
             around: around.clone(),
             refused: std::collections::BTreeMap::new(),
@@ -202,6 +205,9 @@ impl Station {
         // Whoever gets ready takes the adapter at once, even if it is not the newest.
         let taken =
             self.clients.iter().any(|client| Some(client.serial) != chosen && client.device.is_attached());
+        if chosen.is_some() {
+            self.note_presence(true);
+        }
         for client in &mut self.clients {
             let stale = client.device.take_stale();
             if Some(client.serial) != chosen {
@@ -266,14 +272,30 @@ impl Station {
         self.choose();
         if self.clients.is_empty() {
             self.around.switchboard.set_connected(self.spec.nic, false);
+            self.note_presence(false);
         }
         self.lost(Instant::now());
+    }
+
+    /// A guest is there from when its driver first runs the rings until its VMM leaves: it may reboot in between.
+    fn note_presence(&mut self, present: bool) {
+        if std::mem::replace(&mut self.present, present) != present {
+            self.around.notices.present(self.spec.nic, present);
+        }
     }
 
     pub(super) fn set_link(&mut self, up: bool) {
         if std::mem::replace(&mut self.link_up, up) != up {
             self.clients.iter().for_each(|client| client.device.set_link(up));
         }
+    }
+
+    /// Ends all sessions and the socket.
+    pub(super) fn withdraw(mut self) {
+        while let Some(Client { serial, .. }) = self.clients.first() {
+            self.remove(*serial);
+        }
+        self.around.store.remove(&self.spec.store_prefix());
     }
 
     /// Leaves sockets and sessions to a successor.
@@ -356,7 +378,7 @@ impl Station {
             rejections: rejections
                 .into_iter()
                 .filter(|(_, count)| *count > 0)
-                .map(|(reason, count)| (format!("vhost_user_{reason}"), count))
+                .map(|(reason, count)| (format!("vhost_user_{reason}"), count).into())
                 .collect(),
         }
     }

@@ -2,23 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use api::types::{
+    CountersView, FilterView, HostAdapterView, LinkView, PortView, QueueView, ReasonCount, SwitchView,
+    TrafficView, UplinkView,
+};
 use dataplane::{Handle, Place, PortCounters};
 use miniport::{Adapter, FilterInfo};
 use nic_switch::VlanTest;
-use vswitch::{SwitchPort, VSwitch, VlanPolicy};
+use vswitch::{SwitchPort, VSwitch};
 
 use crate::config::{Config, UplinkConfig};
+use crate::daemon::Changing;
 use crate::daemon::outside::{Exit, Outside};
-use crate::daemon::stack::Placement;
 use crate::daemon::switchboard::{Inner, Switchboard, host_adapters};
-use crate::view::{
-    CountersView, FilterView, HostAdapterView, LinkView, PortView, QueueView, SwitchView, TrafficView,
-    UplinkView,
-};
+use crate::words::vlan_text;
 
 /// Which VF the NIC of each number has.
-pub(super) fn vfs_by_nic(placements: &[Placement]) -> BTreeMap<u32, u16> {
-    placements.iter().filter_map(|p| Some((p.nic, p.vf.as_ref().ok()?.vf.0))).collect()
+pub(super) fn vfs_by_nic(changing: &Changing) -> BTreeMap<u32, u16> {
+    let members = changing.members.iter();
+    members.filter_map(|(id, member)| Some((id.0, member.vf.as_ref()?.spec.vf.0))).collect()
 }
 
 /// The extensible switches. `worker`: asked for what it has learned.
@@ -58,7 +60,7 @@ fn port_view(
     default_vport: &PortCounters,
     vfs: &BTreeMap<u32, u16>,
 ) -> PortView {
-    let nic = (0_u32..).zip(&board.nics).find(|(_, nic)| nic.switch == number && nic.port == port.id());
+    let nic = board.nics.iter().find(|(_, nic)| nic.switch == number && nic.port == port.id());
     let counters = match nic {
         Some((_, nic)) => counters_view(&nic.counters),
         // What the PF receives on the default VPort comes into the switch by its external port.
@@ -81,7 +83,7 @@ fn port_view(
             .filter(|mac| !mac.is_zero()),
         vlan: vlan_text(&policy.vlan),
         policy: policy.clone(),
-        vf: nic.and_then(|(number, _)| vfs.get(&number).copied()),
+        vf: nic.and_then(|(number, _)| vfs.get(number).copied()),
         forbids_vf: switch.policy_needs_removal_of_vf(port.id()).map(|reason| reason.to_string()),
         counters,
     }
@@ -95,26 +97,6 @@ fn config_name(value: impl serde::Serialize) -> String {
     }
 }
 
-/// In which VLAN a port is, in short.
-pub(super) fn vlan_text(vlan: &VlanPolicy) -> String {
-    use vswitch::PrivateRole;
-    match vlan {
-        VlanPolicy::Untagged => "untagged".to_owned(),
-        VlanPolicy::Access(vlan) => format!("access {vlan}"),
-        VlanPolicy::Trunk { native: 0, .. } => "trunk".to_owned(),
-        VlanPolicy::Trunk { native, .. } => format!("trunk native {native}"),
-        VlanPolicy::Private { primary, role: PrivateRole::Isolated(vlan) } => {
-            format!("private {primary} isolated {vlan}")
-        }
-        VlanPolicy::Private { primary, role: PrivateRole::Community(vlan) } => {
-            format!("private {primary} community {vlan}")
-        }
-        VlanPolicy::Private { primary, role: PrivateRole::Promiscuous(_) } => {
-            format!("private {primary} promiscuous")
-        }
-    }
-}
-
 /// Counters as they are shown.
 pub(super) fn counters_view(counters: &PortCounters) -> CountersView {
     let statistics = counters.read();
@@ -123,7 +105,7 @@ pub(super) fn counters_view(counters: &PortCounters) -> CountersView {
         received: traffic(statistics.received),
         direct: statistics.direct,
         held: statistics.held,
-        drops: statistics.drops.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
+        drops: statistics.drops.into_iter().map(|(name, n)| (name.to_owned(), n).into()).collect(),
     }
 }
 
@@ -167,7 +149,7 @@ pub(super) fn host_views(config: &Config, outside: &Outside) -> Vec<HostAdapterV
     let hosts = host_adapters(config).map(|(switch, host)| {
         let mut view = HostAdapterView {
             interface: host.interface.0.clone(),
-            switch: switches[switch].name.0.clone(),
+            switch: switches[switch].name.to_string(),
             mac: host.address(),
             vlan: vlan_text(&host.policy().vlan),
             link: LinkView::default(),
@@ -194,9 +176,9 @@ fn link_view(exit: &Exit) -> LinkView {
     })
 }
 
-fn losses(exit: &mut Exit) -> Vec<(String, u64)> {
+fn losses(exit: &mut Exit) -> Vec<ReasonCount> {
     let lost = exit.losses.read().into_iter().filter(|(_, n)| *n > 0);
-    lost.map(|(name, n)| (name.to_owned(), n)).collect()
+    lost.map(|(name, n)| (name.to_owned(), n).into()).collect()
 }
 
 /// The VM queues of an adapter without SR-IOV.

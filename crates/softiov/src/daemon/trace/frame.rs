@@ -3,9 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use api::types::FrameContent;
 use ethernet::{ETHERNET_HEADER_LEN, MacAddr, Sum, VlanTag, ethertype, pop_vlan};
-
-use crate::view::FrameContent;
 
 /// Shortest frame, without frame check sequence (IEEE 802.3).
 const SHORTEST: usize = 60;

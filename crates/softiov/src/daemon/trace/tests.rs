@@ -1,7 +1,7 @@
+use api::types::FrameContent;
 use ethernet::MacAddr;
 
 use super::frame::{FrameError, Stations, build};
-use crate::view::FrameContent;
 
 const SOURCE: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 

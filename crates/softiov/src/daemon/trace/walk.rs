@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::types::{DeliveryView, LossView, StageView, TraceView};
 use ethernet::VlanTag;
 use nic_switch::{
     Capabilities, Deliveries, Egress, FilterId, FilterTest, Forwarding, Ingress, Source, VPortId, VfId,
@@ -12,7 +13,6 @@ use vswitch::{Packet, PortId, State, Step, SwitchPort};
 use super::frame::Described;
 use super::remedy;
 use crate::daemon::switchboard::{Inner, Nic};
-use crate::view::{DeliveryView, LossView, StageView, TraceView};
 
 /// A receive filter, and the VPort or VM queue on which it stands.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ impl Walk<'_> {
 
     /// The frame comes from NIC number `nic` on an extensible switch.
     pub(super) fn start_at_nic(mut self, nic: u32) -> TraceView {
-        let Nic { switch, port, .. } = self.board.nics[nic as usize];
+        let Nic { switch, port, .. } = self.board.nics[&nic];
         self.by_switch(switch, port, self.frame.tag);
         self.end()
     }
@@ -197,7 +197,7 @@ impl Walk<'_> {
     }
 
     fn nic_name(&self, nic: u32) -> String {
-        self.board.nics.get(nic as usize).map_or_else(|| "nobody".to_owned(), |nic| nic.name.clone())
+        self.board.nics.get(&nic).map_or_else(|| "nobody".to_owned(), |nic| nic.name.clone())
     }
 
     fn vport_name(&self, vport: VPortId) -> String {

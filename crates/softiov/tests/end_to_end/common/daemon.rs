@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, wait_for, wait_until};
 
+/// The file of the desired state, in the folder of the sockets.
+pub(crate) const STATE: &str = "state.redb";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_softiov");
 
 /// A folder for a daemon: configuration, sockets, log.
@@ -57,8 +59,13 @@ impl Host {
 
     /// The standard error of a command that must fail with exit code 1 and say nothing else.
     pub(crate) fn refusal(&self, arguments: &[&str]) -> String {
+        self.failure(arguments, 1)
+    }
+
+    /// The standard error of a command that must fail with this exit code and say nothing else.
+    pub(crate) fn failure(&self, arguments: &[&str], code: i32) -> String {
         let Output { status, stdout, stderr } = self.cli(arguments);
-        assert_eq!(status.code(), Some(1), "{arguments:?}");
+        assert_eq!(status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
         assert_eq!(String::from_utf8(stdout).unwrap(), "", "{arguments:?}");
         String::from_utf8(stderr).unwrap()
     }
@@ -76,10 +83,11 @@ impl Host {
         self.refusal(&["run", "-c", config.to_str().unwrap()])
     }
 
-    /// The files in the folder of the sockets.
+    /// The files in the folder of the sockets, without that of the desired state.
     pub(crate) fn sockets(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.runtime_dir()).unwrap();
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| name != STATE);
         names.sort();
         names
     }
@@ -165,8 +173,8 @@ impl Daemon {
     /// Frames that VM number `n` lost for `reason`.
     pub(crate) fn drops(&self, n: usize, reason: &str) -> u64 {
         let vport = self.vport(n);
-        let drops = vport["drops"].as_array().unwrap().iter().find(|drop| drop[0] == reason);
-        drops.map_or(0, |drop| drop[1].as_u64().unwrap())
+        let drops = vport["drops"].as_array().unwrap().iter().find(|drop| drop["reason"] == reason);
+        drops.map_or(0, |drop| drop["count"].as_u64().unwrap())
     }
 
     pub(crate) fn log(&self) -> String {
@@ -223,6 +231,12 @@ impl Daemon {
         let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
         // Linux shows user space 100 ticks a second, whatever its own are.
         Duration::from_millis(ticks * 10)
+    }
+
+    /// Ends the daemon and starts it again, with a configuration for the same folder.
+    pub(crate) fn restart(self, config: &str) -> Self {
+        let (host, _) = self.end();
+        Self::start(Arc::into_inner(host).expect("the daemon that had it has ended"), config)
     }
 
     /// Ends the daemon and returns how it ended, and its log.

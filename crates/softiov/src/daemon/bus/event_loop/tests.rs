@@ -53,7 +53,11 @@ fn v35_a_handler_that_panics_costs_nobody_but_its_client() {
     assert_eq!(ask(&mut bus, &other, RESET, &[]), REPLY);
     let view = bus.stations[&0].view();
     assert!(!view.connected);
-    assert!(view.rejections.contains(&("vfio_user_handler_panicked".to_owned(), 1)), "{:?}", view.rejections);
+    assert!(
+        view.rejections.contains(&("vfio_user_handler_panicked".to_owned(), 1).into()),
+        "{:?}",
+        view.rejections
+    );
     assert!(bench.around.store.entries("vf/0/client").is_empty());
     // Its VF serves the next, and is the worker's again.
     let next = connect(1);

@@ -76,8 +76,8 @@ fn v35_a_handler_that_panics_costs_nobody_but_its_front_end() {
     let bench = Bench::start(folder.path(), "iov_weight = 0");
     let (_orders, inbox) = channel();
     let mut netvsp = EventLoop::new(bench.around.clone(), inbox).unwrap();
-    for placement in &bench.daemon.lock().placements {
-        netvsp.add(&synthetic(&bench.daemon.config, &bench.daemon.parts, placement)).unwrap();
+    for (id, member) in &bench.daemon.lock().members {
+        netvsp.add(&synthetic(&bench.daemon.config, &bench.daemon.parts, id.0, member)).unwrap();
     }
     let sockets = [1, 2].map(|n| folder.path().join(format!("vm{n}-net0.net")));
     let (victim, other) = serving(&mut netvsp, || (boot(&sockets[0]), boot(&sockets[1])));
@@ -90,7 +90,7 @@ fn v35_a_handler_that_panics_costs_nobody_but_its_front_end() {
     assert_eq!(ready(&netvsp), [false, true]);
     let view = netvsp.stations[&0].view();
     assert_eq!((view.connected, view.mapped_bytes), (false, 0));
-    assert_eq!(view.rejections, [("vhost_user_handler_panicked".to_owned(), 1)]);
+    assert_eq!(view.rejections, [("vhost_user_handler_panicked".to_owned(), 1).into()]);
     assert!(bench.worker.handle().take(Place::Nic(0)).is_none(), "the worker has let go of its rings");
     assert!(serving(&mut netvsp, || victim.get_features()).is_err(), "its connection is closed");
     assert!(serving(&mut netvsp, || other.get_features()).is_ok());
