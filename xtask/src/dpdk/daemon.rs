@@ -215,7 +215,7 @@ fn counts_of(topology: &Value, vm: &str) -> Result<Counts> {
     let number = |value: &Value| value.as_u64().with_context(|| format!("a counter of {vm} is {value}"));
     let mut lost = view["device"]["broken_rings"].as_array().map_or(0, |rings| rings.len() as u64);
     for drop in view["drops"].as_array().context("an adapter shows what it lost")? {
-        lost += number(&drop[1])?;
+        lost += number(&drop["count"])?;
     }
     Ok(Counts {
         sent: number(&view["sent"]["frames"])?,

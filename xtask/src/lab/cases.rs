@@ -3,6 +3,7 @@
 mod addresses;
 mod basics;
 mod cli;
+mod failover;
 mod lifecycle;
 mod migration;
 mod outside;
@@ -154,6 +155,12 @@ pub(super) const ALL: &[Case] = &[
         5,
         lifecycle::datapath_rebuild_20x,
         "a stream survives 20 rebuilds of the data path",
+    ),
+    case(
+        "failover_planned",
+        6,
+        failover::failover_planned,
+        "the daemon moves a guest between its VF and its synthetic adapter under TCP, and no frame is lost",
     ),
     case(
         "port_security",

@@ -52,6 +52,9 @@ struct HostAdapter {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct VmConfig {
     pub(super) name: String,
+    /// The monitor of its QEMU by which the daemon plugs VFs in and out, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) qmp: Option<String>,
     #[serde(rename = "adapter")]
     pub(super) adapters: Vec<Adapter>,
     /// How many processors the guest gets; the daemon need not know.
@@ -108,6 +111,7 @@ impl Config {
     pub(super) fn plain(vms: u8, adapters: u8) -> Self {
         let vms = (0..vms).map(|vm| VmConfig {
             name: NAMES.get(usize::from(vm)).map_or_else(|| format!("vm{vm}"), |name| (*name).to_owned()),
+            qmp: None,
             adapters: (0..adapters).map(|adapter| Adapter::plain(vm, adapter)).collect(),
             cpus: 1,
         });
@@ -156,6 +160,12 @@ impl Config {
     pub(super) fn with(mut self, vm: usize, adapter: usize, change: impl FnOnce(Adapter) -> Adapter) -> Self {
         let place = &mut self.vms[vm].adapters[adapter];
         *place = change(place.clone());
+        self
+    }
+
+    /// Lets the daemon plug a VM's VFs in and out, by a monitor of its QEMU at this path.
+    pub(super) fn monitored(mut self, vm: usize, path: String) -> Self {
+        self.vms[vm].qmp = Some(path);
         self
     }
 

@@ -229,18 +229,19 @@ pub(super) fn call(arguments: &[&str]) -> Result<Call> {
     Ok(Call { success: output.status.success(), stdout: text(&output.stdout), stderr: text(&output.stderr) })
 }
 
-/// Sums counters, which are members of objects (`"frames": 3`) or pairs in lists (`["source_mac_spoofed", 3]`).
+/// Sums counters, which are members of objects (`"frames": 3`), or named by a member and counted by another
+/// (`"reason": "source_mac_spoofed", "count": 3`).
 fn sum_of(value: &Value, word: &str) -> u64 {
     let counter = |name: &str, value: &Value| match value.as_u64() {
         Some(count) if name.contains(word) => count,
         _ => sum_of(value, word),
     };
     match value {
-        Value::Array(values) => match values.as_slice() {
-            [Value::String(name), value] => counter(name, value),
-            values => values.iter().map(|value| sum_of(value, word)).sum(),
+        Value::Array(values) => values.iter().map(|value| sum_of(value, word)).sum(),
+        Value::Object(members) => match (members.get("reason"), members.get("count")) {
+            (Some(Value::String(reason)), Some(count)) => counter(reason, count),
+            _ => members.iter().map(|(name, value)| counter(name, value)).sum(),
         },
-        Value::Object(members) => members.iter().map(|(name, value)| counter(name, value)).sum(),
         _ => 0,
     }
 }

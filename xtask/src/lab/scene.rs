@@ -35,7 +35,8 @@ impl Lab {
         format!("{}/{}", sandbox::RUN, self.case)
     }
 
-    /// Starts a daemon, and one guest for each VM with a VF or a synthetic adapter for each adapter.
+    /// Starts a daemon, and one guest for each VM with a VF or a synthetic adapter for each adapter; with the synthetic
+    /// one, and a place for a VF, if the daemon has the VM's monitor.
     pub(super) fn scene(&self, config: &Config) -> Result<Scene> {
         self.scene_without(config, &[])
     }
@@ -58,17 +59,19 @@ impl Lab {
     pub(super) fn specs(&self, config: &Config, later: &[(usize, usize)]) -> Vec<VmSpec> {
         let specs = config.vms.iter().enumerate().map(|(vm, of)| VmSpec {
             cpus: of.cpus,
+            monitor: of.qmp.clone(),
             nics: of
                 .adapters
                 .iter()
                 .enumerate()
                 .map(|(index, adapter)| {
-                    let (kind, socket) =
-                        if adapter.is_synthetic() { (Kind::Synthetic, "net") } else { (Kind::Vf, "vf") };
+                    let synthetic = adapter.is_synthetic() || of.qmp.is_some();
+                    let (kind, socket) = if synthetic { (Kind::Synthetic, "net") } else { (Kind::Vf, "vf") };
                     Nic {
                         kind,
                         queue_pairs: adapter.queue_pairs.unwrap_or(1),
                         mtu: adapter.mtu,
+                        standby: of.qmp.is_some(),
                         id: adapter.name.clone(),
                         mac: adapter.mac.clone(),
                         socket: format!("{}/{}-{}.{socket}", self.dir(), of.name, adapter.name),

@@ -35,6 +35,8 @@ pub(super) struct VmSpec {
     pub(super) memory_mib: u32,
     pub(super) cpus: u8,
     pub(super) nics: Vec<Nic>,
+    /// A monitor besides the lab's own, on which QEMU listens: the daemon's.
+    pub(super) monitor: Option<String>,
     /// Where it waits for a guest that migrates, instead of starting one: a socket.
     pub(super) incoming: Option<String>,
 }
@@ -54,6 +56,8 @@ pub(super) struct Nic {
     pub(super) queue_pairs: u16,
     /// Largest MTU of a synthetic adapter that the guest is told of, if it is told of one.
     pub(super) mtu: Option<u16>,
+    /// Whether a synthetic adapter stands by for a VF, which comes to a root port of its own.
+    pub(super) standby: bool,
     /// QEMU's id of the device.
     pub(super) id: String,
     pub(super) mac: String,
@@ -98,7 +102,15 @@ impl Drop for Killed {
 impl VmSpec {
     /// A guest without a network.
     pub(super) fn new(name: &str, number: u8) -> Self {
-        Self { name: name.to_owned(), number, memory_mib: 256, cpus: 1, nics: Vec::new(), incoming: None }
+        Self {
+            name: name.to_owned(),
+            number,
+            memory_mib: 256,
+            cpus: 1,
+            nics: Vec::new(),
+            monitor: None,
+            incoming: None,
+        }
     }
 
     /// Starts the guest's QEMU. `dir` is the same path here and in QEMU's root.

@@ -31,7 +31,7 @@ fn port(daemon: &Daemon, name: &str) -> Result<Value> {
 fn drops(daemon: &Daemon, name: &str, reason: &str) -> Result<u64> {
     let port = port(daemon, name)?;
     let mut drops = port["drops"].as_array().into_iter().flatten();
-    Ok(drops.find(|drop| drop[0] == reason).and_then(|drop| drop[1].as_u64()).unwrap_or(0))
+    Ok(drops.find(|drop| drop["reason"] == reason).and_then(|drop| drop["count"].as_u64()).unwrap_or(0))
 }
 
 /// Waits until the port of an adapter has lost so many frames for this reason.
@@ -240,7 +240,7 @@ fn mirror(daemon: &Daemon, guests: &[Vm; 3], links: &[Link; 3]) -> Result<()> {
     let show = daemon.show()?;
     let [claimant, other] = [0, 1].map(|vm| &show["vms"][vm]["adapters"][5]);
     ensure!(other["vf"].is_u64(), "an adapter that claims a VF has none: {other}");
-    let why = claimant["no_vf"].as_str().unwrap_or_default();
+    let why = claimant["no_vf"]["reason"].as_str().unwrap_or_default();
     ensure!(claimant["vf"].is_null() && why.contains("mirroring"), "a mirrored adapter has a VF: {claimant}");
     Ok(())
 }

@@ -7,7 +7,7 @@ fn counters_are_summed_wherever_they_stand() {
     let state = json!({
         "vfs": [
             { "name": "spoof", "drops": { "spoofed_source": 3, "no_buffer": 9 } },
-            { "drops": [["no_buffer", 2], ["spoofed_source", 4]], "spoof_check": true },
+            { "drops": [{ "reason": "no_buffer", "count": 2 }, { "reason": "spoofed_source", "count": 4 }], "spoof_check": true },
         ],
         "total": { "spoofed_source": { "frames": 100 } },
     });

@@ -33,11 +33,14 @@ pub(super) fn driven(spec: &VmSpec, dir: &str) -> Vec<String> {
     add("-chardev", format!("socket,id=agent,path={dir}/{name}.agent"));
     add("-serial", "chardev:agent".to_owned());
     add("-qmp", format!("unix:{dir}/{name}.qmp"));
+    if let Some(monitor) = &spec.monitor {
+        add("-qmp", format!("unix:{monitor},server=on,wait=off"));
+    }
     if let Some(socket) = &spec.incoming {
         add("-incoming", format!("unix:{socket}"));
     }
     for (index, nic) in spec.nics.iter().enumerate() {
-        add("-device", format!("pcie-root-port,id={},chassis={},slot={}", port(index), index + 1, index + 1));
+        add("-device", root_port(index));
         if nic.kind == Kind::Synthetic {
             let id = &nic.id;
             add("-chardev", format!("socket,id={id}-char,path={},reconnect-ms=500", nic.socket));
@@ -46,6 +49,9 @@ pub(super) fn driven(spec: &VmSpec, dir: &str) -> Vec<String> {
         if nic.plugged {
             add("-device", device(nic, index).to_string());
         }
+    }
+    for index in 0..spec.nics.iter().filter(|nic| nic.standby).count() {
+        add("-device", root_port(spec.nics.len() + index));
     }
     args
 }
@@ -73,12 +79,19 @@ pub(super) fn device(nic: &Nic, index: usize) -> Value {
                 // One for each ring, one for changes of the configuration, one for the control queue.
                 device["vectors"] = (2 * nic.queue_pairs + 2).into();
             }
+            if nic.standby {
+                device["failover"] = true.into();
+            }
             if let Some(mtu) = nic.mtu {
                 device["host_mtu"] = mtu.into();
             }
             device
         }
     }
+}
+
+fn root_port(index: usize) -> String {
+    format!("pcie-root-port,id={},chassis={},slot={}", port(index), index + 1, index + 1)
 }
 
 fn port(index: usize) -> String {
