@@ -15,5 +15,5 @@ mod listener;
 mod pages;
 
 pub use event::{EventFd, NotAnEventFd};
-pub use listener::{BindError, Listener};
+pub use listener::{BindError, Listener, hang_up};
 pub use pages::{PagesError, SharedPages, Words};

@@ -1,6 +1,7 @@
 //! A Unix socket at a path, on which a device waits for its client.
 
-use std::io;
+use std::io::{self, Read};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -165,8 +166,21 @@ impl Listener {
     /// # Errors
     /// As [`accept`](Self::accept).
     pub fn accept_second(&self) -> io::Result<bool> {
-        self.accept().map(|client| client.is_some())
+        let second = self.accept()?;
+        if let Some(client) = &second {
+            hang_up(client);
+        }
+        Ok(second.is_some())
     }
+}
+
+/// Ends a connection so that its peer reads the end of it. Were it dropped while something that the peer sent is
+/// unread, the peer would read the error ECONNRESET, over which QEMU 11.1 aborts if the socket is one of vfio-user.
+pub fn hang_up(mut stream: &UnixStream) {
+    // From now on the peer can send nothing. If this fails, it is gone.
+    let _ = stream.shutdown(Shutdown::Both);
+    let mut unread = [0; 4096];
+    while !matches!(stream.read(&mut unread), Ok(0) | Err(_)) {}
 }
 
 impl AsFd for Listener {

@@ -36,7 +36,7 @@ pub enum Progress {
     Blocked,
 }
 
-/// The connection is over; drop it. The client's DMA maps and eventfds are still the device's: take them back.
+/// The connection is over; [close](Connection::close) it. The client's DMA maps and eventfds are still the device's: take them back.
 #[derive(Debug, thiserror::Error)]
 pub enum Closed {
     /// The client has gone.
@@ -107,6 +107,11 @@ impl Connection {
     pub fn into_parts(self) -> (UnixStream, SessionState, Vec<OwnedFd>) {
         let (state, fds) = SessionState::save(self.session, self.decoder);
         (self.stream, state, fds)
+    }
+
+    /// Ends the connection, as a client takes it well whatever it has sent meanwhile.
+    pub fn close(self) {
+        sys::hang_up(&self.stream);
     }
 
     /// Reads and handles what the client sent, up to a budget of work.

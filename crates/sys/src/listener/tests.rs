@@ -1,4 +1,4 @@
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 
@@ -126,4 +126,19 @@ fn q07_second_client_is_turned_away_at_once() {
         assert!(listener.accept_second().unwrap());
         assert_eq!(second.read(&mut [0]).unwrap(), 0, "closed");
     }
+}
+
+#[test]
+fn whoever_is_hung_up_on_reads_the_end_and_no_error() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(&[7; 50_000]).unwrap();
+    hang_up(&ours);
+    assert_eq!(theirs.write(&[7]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    drop(ours);
+    assert_eq!(theirs.read(&mut [0]).unwrap(), 0);
+    // Without that:
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(&[7]).unwrap();
+    drop(ours);
+    assert_eq!(theirs.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }

@@ -1,11 +1,13 @@
 //! The stream may be cut anywhere: what comes out is the same.
 
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
 use proptest::prelude::*;
 
 use super::support::*;
-use crate::{Decoder, Errno};
+use crate::{Connection, DEFAULT_MAX_DMA_MAPS, Decoder, Errno};
 
 fn message() -> impl Strategy<Value = Vec<u8>> {
     let payload = prop_oneof![
@@ -109,4 +111,13 @@ fn errors_leave_the_stream_in_step() {
     wire.serve().unwrap();
     assert_eq!(wire.receive().errno(), Some(Errno::OPNOTSUPP));
     assert_eq!(wire.receive().payload.len(), 20);
+}
+
+#[test]
+fn a_client_that_is_let_go_reads_the_end_whatever_it_has_sent() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let connection = Connection::new(ours, DEFAULT_MAX_DMA_MAPS);
+    theirs.write_all(&raw(1, 9, 0, &[7; 1000])).unwrap();
+    connection.close();
+    assert_eq!(theirs.read(&mut [0]).unwrap(), 0, "the end, and not ECONNRESET");
 }

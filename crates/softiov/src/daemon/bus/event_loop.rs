@@ -72,6 +72,8 @@ impl EventLoop {
         };
         if leave {
             self.leave();
+        } else {
+            self.stations.values_mut().for_each(Station::hang_up);
         }
     }
 

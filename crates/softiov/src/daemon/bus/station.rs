@@ -108,7 +108,7 @@ impl Station {
         *self.refused.entry(containment::REASON).or_default() += 1;
         self.keep_refusals();
         let connection = self.connection.take();
-        let _ = contain(|| drop(connection));
+        let _ = contain(|| connection.map(Connection::close));
         if self.vf.abandoned().is_err() {
             self.vf.log.error("it cannot be reset and passes no frames until softiov starts again");
         }
@@ -126,16 +126,23 @@ impl Station {
     }
 
     /// Takes the VF away, and its VMM's socket.
-    pub(super) fn withdraw(self) {
-        drop(self.connection);
+    pub(super) fn withdraw(mut self) {
+        self.hang_up();
         self.vf.withdraw();
     }
 
     fn disconnect(&mut self) {
         self.keep_refusals();
-        self.connection = None;
+        self.hang_up();
         self.vf.disconnected();
         self.vf.note_client(false);
+    }
+
+    /// Ends the connection, if there is one.
+    pub(super) fn hang_up(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close();
+        }
     }
 
     fn keep_refusals(&mut self) {
