@@ -1,7 +1,8 @@
 //! Which VMs there are to be.
 //!
-//! They stand in the store, and outlive the daemon. Those that the configuration file names are as the file has them whenever
-//! the daemon starts; the others are as commands have left them. A change is made whole or not at all.
+//! Those that commands made stand in the store, and outlive the daemon. Those that the configuration file names stand
+//! there and nowhere else: they are as the file has them whenever the daemon starts, and one that is taken out of it
+//! is gone. A change is made whole or not at all.
 
 use std::collections::BTreeSet;
 
@@ -178,13 +179,16 @@ impl Core {
         Ok(())
     }
 
-    /// Writes the difference into the store.
+    /// Writes the difference into the store, which has no VM that the configuration file names.
     fn keep(&self, before: &[VmSpec], wanted: &[VmSpec]) -> Result<(), DaemonError> {
+        let names = |vms: &[VmSpec], vm: &VmSpec| vms.iter().any(|other| other.name == vm.name);
+        let of_file = &self.config.vms;
         self.store.change(|change| {
-            for vm in before.iter().filter(|vm| !wanted.iter().any(|other| other.name == vm.name)) {
+            let unwanted = before.iter().filter(|vm| !names(wanted, vm));
+            for vm in unwanted.chain(of_file) {
                 change.remove(VM, vm.name.as_str(), Expect::Any)?;
             }
-            for vm in wanted.iter().filter(|vm| !before.contains(vm)) {
+            for vm in wanted.iter().filter(|vm| !before.contains(vm) && !names(of_file, vm)) {
                 change.put(VM, vm.name.as_str(), Expect::Any, vm)?;
             }
             Ok(())

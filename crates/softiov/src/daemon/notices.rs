@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use nic_switch::VfId;
 use vf82599::{GuestSign, GuestSigns};
-use virt_stack::{VmId, VmmEvent};
+use virt_stack::VmId;
+
+use super::vmms::VmmNews;
 
 /// Notices of VMMs that are kept at most.
 const MOST_OF_VMMS: usize = 1024;
@@ -24,7 +26,7 @@ pub(crate) enum Notice {
     /// A guest with a driver for the synthetic adapter of this NIC is there, or gone.
     Present { nic: u32, present: bool },
     /// What a VMM told by QMP.
-    Vmm { vm: VmId, event: VmmEvent },
+    Vmm { vm: VmId, news: VmmNews },
 }
 
 /// The board.
@@ -38,7 +40,7 @@ pub(crate) struct NoticeBoard {
 struct Inner {
     vfs: BTreeMap<(VfId, u64), OfVf>,
     present: BTreeMap<u32, bool>,
-    vmms: VecDeque<(VmId, VmmEvent)>,
+    vmms: VecDeque<(VmId, VmmNews)>,
     /// Somebody wants to be heard who has written nothing.
     nudged: bool,
     ended: bool,
@@ -86,11 +88,11 @@ impl NoticeBoard {
 
     /// A VMM told something by QMP; false if it has to wait until it is heard.
     #[must_use]
-    pub(crate) fn vmm(&self, vm: VmId, event: VmmEvent) -> bool {
+    pub(crate) fn vmm(&self, vm: VmId, news: VmmNews) -> bool {
         let mut inner = self.lock();
         let room = inner.vmms.len() < MOST_OF_VMMS;
         if room {
-            inner.vmms.push_back((vm, event));
+            inner.vmms.push_back((vm, news));
             self.told.notify_one();
         }
         room
@@ -151,7 +153,7 @@ impl Inner {
         let present = std::mem::take(&mut self.present).into_iter();
         notices.extend(present.map(|(nic, present)| Notice::Present { nic, present }));
         let vmms = std::mem::take(&mut self.vmms).into_iter();
-        notices.extend(vmms.map(|(vm, event)| Notice::Vmm { vm, event }));
+        notices.extend(vmms.map(|(vm, news)| Notice::Vmm { vm, news }));
         notices
     }
 }

@@ -122,10 +122,10 @@ impl Core {
                 .get(&AdapterId(nic))
                 .is_some_and(|member| member.has_qmp)
                 .then_some(Event::FrontEnd { adapter: AdapterId(nic), connected: present }),
-            Notice::Vmm { vm, event } => {
+            Notice::Vmm { vm, news } => changing.understand(vm, news).map(|event| {
                 self.note_vmm(changing, vm, &event);
-                Some(Event::Vmm(vm, event))
-            }
+                Event::Vmm(vm, event)
+            }),
         };
         if let Some(event) = event {
             changing.tell(event);
@@ -150,19 +150,16 @@ impl Core {
                     }
                 }
                 Action::Plug { adapter, generation } => {
-                    if let Some(member) = changing.members.get(&adapter) {
+                    if let (Some((vm, device)), Some(member)) =
+                        (changing.device(adapter, generation), changing.members.get(&adapter))
+                    {
                         let socket = self.config.socket_path(&member.vm, &member.name);
-                        changing.vmms.plug(
-                            member.vm_id,
-                            (adapter, generation),
-                            socket,
-                            member.spec.bus.clone(),
-                        );
+                        changing.vmms.plug(vm, device, socket, member.spec.bus.clone());
                     }
                 }
                 Action::Unplug { adapter, generation } => {
-                    if let Some(member) = changing.members.get(&adapter) {
-                        changing.vmms.unplug(member.vm_id, (adapter, generation));
+                    if let Some((vm, device)) = changing.device(adapter, generation) {
+                        changing.vmms.unplug(vm, device);
                     }
                 }
                 Action::Hold { adapter } => self.hold(changing, adapter),

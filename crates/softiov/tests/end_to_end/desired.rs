@@ -59,6 +59,35 @@ fn vms_made_by_commands_are_there_after_a_restart() {
 }
 
 #[test]
+fn vms_of_the_file_follow_the_file_and_those_of_commands_stay() {
+    let named = |daemon: &Daemon| -> Vec<String> {
+        let vms = wanted(daemon);
+        vms.as_array().unwrap().iter().map(|vm| vm["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let weight = |daemon: &Daemon| wanted(daemon)[1]["adapters"][0]["desired"]["iov_weight"].clone();
+    let file = |count| vms(count, "total_vfs = 2", "iov_weight = 60");
+    let daemon = Daemon::start(Host::new(), &file(2));
+    done(&daemon, &["vm", "add", "own", "--adapter", "mac=02:00:00:00:01:01"]);
+    // In force until the file is read again.
+    done(&daemon, &["vm", "set", "vm1", "iov-weight=7"]);
+    assert_eq!((named(&daemon), weight(&daemon)), (vec!["vm0".into(), "vm1".into(), "own".into()], json!(7)));
+    let daemon = daemon.restart(&file(1));
+    assert_eq!(named(&daemon), ["vm0", "own"]);
+    assert!(!daemon.socket(1).exists());
+    let daemon = daemon.restart(&file(2));
+    assert_eq!(
+        (named(&daemon), weight(&daemon)),
+        (vec!["vm0".into(), "vm1".into(), "own".into()], json!(60))
+    );
+    // One that a command made and that the file names later is the file's from then on.
+    let with_own = file(1) + "[[vm]]\nname = \"own\"\n";
+    let daemon = daemon.restart(&with_own);
+    assert_eq!(wanted(&daemon)[1], json!({"name": "own", "qmp": null, "adapters": []}));
+    let daemon = daemon.restart(&file(1));
+    assert_eq!(named(&daemon), ["vm0"]);
+}
+
+#[test]
 fn what_cannot_be_wanted_is_refused_and_changes_nothing() {
     let daemon = Daemon::start(Host::new(), &vms(2, "total_vfs = 2", ""));
     let before = wanted(&daemon);

@@ -2,9 +2,9 @@ use std::time::Instant;
 
 use nic_switch::VfId;
 use vf82599::GuestSign;
-use virt_stack::{VmId, VmmEvent};
+use virt_stack::VmId;
 
-use super::{Notice, NoticeBoard};
+use super::{Notice, NoticeBoard, VmmNews};
 
 const VF: VfId = VfId(3);
 
@@ -42,11 +42,11 @@ fn a_client_that_came_again_was_away_in_between() {
 fn a_vmm_that_floods_has_to_wait() {
     let board = NoticeBoard::default();
     let mut taken = 0;
-    while board.vmm(VmId(1), VmmEvent::Lost) {
+    while board.vmm(VmId(1), VmmNews::Lost) {
         taken += 1;
     }
     assert_eq!(board.take(None).unwrap().len(), taken);
-    assert!(board.vmm(VmId(1), VmmEvent::Lost));
+    assert!(board.vmm(VmId(1), VmmNews::Lost));
 }
 
 #[test]
