@@ -8,7 +8,6 @@
 //! It needs no huge pages and no network, and leaves nothing behind.
 
 mod client;
-mod console;
 mod daemon;
 mod frames;
 mod install;

@@ -36,7 +36,7 @@ pub(crate) use runner::run;
 /// `cargo xtask lab ...`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Makes the guests' kernel and disk, and the root that QEMU runs in.
+    /// Makes the guests' kernel and disk, the root that QEMU runs in, and `guest`, by which a person boots one.
     Setup,
     /// Lists the cases.
     List,
@@ -66,7 +66,10 @@ pub(crate) enum Command {
 /// Runs a command of the lab.
 pub(crate) fn main(command: Command) -> Result<Tally> {
     match command {
-        Command::Setup => setup::run()?,
+        Command::Setup => {
+            setup::run()?;
+            ui::line(&format!("{} boots a guest; its arguments go to QEMU", dir().join("guest").display()));
+        }
         Command::List => {
             for case in cases::ALL {
                 ui::line(&format!("{:<26} {}", case.name, case.shows));

@@ -12,6 +12,7 @@
 //! workspace that does not build must still be able to say so.
 
 mod ci;
+mod console;
 mod dpdk;
 mod fuzz;
 mod lab;

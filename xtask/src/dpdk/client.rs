@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::thread::sched_getaffinity;
 
-use super::console::Console;
 use super::daemon::Pair;
 use super::install;
+use crate::console::Console;
 
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(20);
 /// How long the frames of one input may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks at counters of the client.
@@ -80,11 +82,9 @@ pub(super) struct Client {
 impl Client {
     /// Starts it, and its ports; they are connected then.
     pub(super) fn start(dir: &Path, pair: Pair, form: Form, files: &Files) -> Result<Self> {
-        let console = Console::start(
-            install::TESTPMD,
-            &arguments(dir, pair, form, files)?,
-            ("RUNTIME_DIRECTORY", path(dir)?),
-        )?;
+        let mut command = Console::command(install::TESTPMD);
+        command.args(arguments(dir, pair, form, files)?).env("RUNTIME_DIRECTORY", path(dir)?);
+        let console = Console::start(command, ANSWER)?;
         let mut client = Self { console, inputs: files.inputs.len() };
         client.console.expect(0, &["testpmd>"]).context("dpdk-testpmd does not start")?;
         if form.mergeable {

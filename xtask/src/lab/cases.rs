@@ -7,8 +7,11 @@ mod failover;
 mod lifecycle;
 mod migration;
 mod outside;
+mod oversubscription;
 mod policies;
 mod queues;
+mod quickstart;
+mod restart;
 mod selfcheck;
 mod synthetic;
 mod throughput;
@@ -161,6 +164,24 @@ pub(super) const ALL: &[Case] = &[
         6,
         failover::failover_planned,
         "the daemon moves a guest between its VF and its synthetic adapter under TCP, and no frame is lost",
+    ),
+    case(
+        "oversubscription",
+        6,
+        oversubscription::oversubscription,
+        "of eight guests the three heaviest have the VFs, whatever changes, and each other is told why it has none",
+    ),
+    case(
+        "daemon_restart",
+        6,
+        restart::daemon_restart,
+        "the daemon is ended and started again: VMs are as wanted, synthetic adapters reconnect, VFs return",
+    ),
+    case(
+        "quickstart",
+        6,
+        quickstart::quickstart,
+        "each command of docs/quickstart.md does what the page says",
     ),
     case(
         "port_security",

@@ -127,6 +127,12 @@ impl Config {
         Self::plain(2, 1)
     }
 
+    /// With this many VFs.
+    pub(super) fn vfs(mut self, total: u16) -> Self {
+        self.adapter.total_vfs = total;
+        self
+    }
+
     /// With a physical port of this kind, which leads to this netdev.
     pub(super) fn uplink(self, kind: &'static str, interface: &'static str) -> Self {
         Self { uplink: Some(Uplink { kind, interface }), ..self }
@@ -220,6 +226,11 @@ impl Adapter {
     /// Whose guest is told of this MTU.
     pub(super) fn mtu(self, mtu: u16) -> Self {
         Self { mtu: Some(mtu), ..self }
+    }
+
+    /// With this claim to a VF; 0 for none.
+    pub(super) fn iov_weight(self, weight: u8) -> Self {
+        Self { iov_weight: Some(weight), ..self }
     }
 
     pub(super) fn is_synthetic(&self) -> bool {

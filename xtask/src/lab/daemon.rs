@@ -79,7 +79,8 @@ impl Daemon {
         fs::write(&file, config.file(dir))?;
         let control = format!("{dir}/control.sock");
         let log_path = Path::new(dir).join("daemon.log");
-        let log = File::create(&log_path)?;
+        // Of one after the other, if the case has several.
+        let log = File::options().create(true).append(true).open(&log_path)?;
         command.args(["run", "-c", &file, "--control", &control]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let began = Instant::now();
@@ -121,11 +122,16 @@ impl Daemon {
         Ok(call.stdout)
     }
 
+    /// Calls the command line, which must succeed, and returns the JSON that it printed.
+    pub(super) fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = self.call(&[arguments, &["-o", "json"]].concat())?;
+        let shown = || format!("`softiov {} -o json` does not print JSON: {text}", arguments.join(" "));
+        serde_json::from_str(&text).with_context(shown)
+    }
+
     /// The state of everything.
     pub(super) fn show(&self) -> Result<Value> {
-        let text = self.call(&["show", "-o", "json"])?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("`softiov show -o json` does not print JSON: {text}"))
+        self.json(&["show"])
     }
 
     /// The sum of all counters whose name contains `word`.
@@ -190,17 +196,22 @@ impl Daemon {
     }
 
     /// After all guests have gone: the daemon has given everything back, has not panicked, and ends when told to.
-    pub(super) fn stop(mut self) -> Result<()> {
+    pub(super) fn stop(self) -> Result<()> {
         self.await_footprint(self.idle)?;
+        self.end(Signal::TERM)
+    }
+
+    /// Ends the daemon by a signal, whoever uses it. By any but SIGKILL it ends in order.
+    pub(super) fn end(mut self, signal: Signal) -> Result<()> {
         let pid = Pid::from_child(&self.process.0);
         if let Some(status) = self.process.0.try_wait()? {
             bail!("the daemon ended with {status} during the case");
         }
-        kill_process(pid, Signal::TERM)?;
+        kill_process(pid, signal)?;
         match process::wait_until(&mut self.process.0, self.deadline.within(LIMIT))? {
-            Some(status) if status.success() => {}
-            Some(status) => bail!("the daemon ended with {status} after SIGTERM"),
-            None => bail!("the daemon does not end on SIGTERM"),
+            Some(status) if status.success() || signal == Signal::KILL => {}
+            Some(status) => bail!("the daemon ended with {status} after {signal:?}"),
+            None => bail!("the daemon does not end on {signal:?}"),
         }
         let log = fs::read_to_string(&self.log).context("the daemon has no log")?;
         ensure!(!log.contains("panicked at"), "a thread of the daemon panicked, see {}", self.log.display());

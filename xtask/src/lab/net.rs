@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::deadline;
 use super::shell::Shell;
 use super::vm::Vm;
 
@@ -47,6 +48,15 @@ pub(super) fn up_as(place: &dyn Shell, dev: &str, net: usize, number: u8) -> Res
 pub(super) fn up_all<const N: usize>(guests: &[Vm; N]) -> Result<[Link; N]> {
     let links = guests.iter().map(|guest| up(guest, 0)).collect::<Result<Vec<_>>>()?;
     links.try_into().ok().context("there are as many links as guests")
+}
+
+/// Waits until the devices below net_failover's have these drivers, in the order of the alphabet: `virtio_net` of the
+/// synthetic adapter, `ixgbevf` of the VF.
+pub(super) fn await_drivers(guest: &dyn Shell, dev: &str, drivers: &str) -> Result<()> {
+    let list = format!(
+        "for d in /sys/class/net/{dev}/lower_*; do basename $(readlink -f $d/device/driver); done | sort | xargs"
+    );
+    guest.until(&format!("test \"$({list})\" = '{drivers}'"), deadline::PATIENCE).map(drop)
 }
 
 /// Pings an address until three answers have come.

@@ -7,7 +7,8 @@ mod mirror;
 mod modules;
 mod rootfs;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +20,9 @@ use crate::{process, ui};
 pub(super) const KERNEL: &str = "/boot/lab/vmlinuz";
 /// The guests' initramfs, as a path of the Debian root.
 pub(super) const INITRAMFS: &str = "/boot/lab/initramfs";
+
+/// Boots the guest for a person; beside the root.
+const GUEST: &str = include_str!("setup/guest.sh");
 
 /// Makes what is missing.
 pub(crate) fn run() -> Result<()> {
@@ -38,7 +42,10 @@ pub(crate) fn run() -> Result<()> {
     let lock = File::create(dir().join("lock"))?;
     lock.lock().context("cannot lock the lab's directory")?;
     rootfs::make()?;
-    initramfs::make()
+    initramfs::make()?;
+    let guest = dir().join("guest");
+    fs::write(&guest, GUEST).with_context(|| format!("cannot write {}", guest.display()))?;
+    Ok(fs::set_permissions(&guest, Permissions::from_mode(0o755))?)
 }
 
 /// Runs `make` unless the stamp holds the recipe, and stamps what it made.

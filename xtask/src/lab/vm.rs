@@ -215,6 +215,16 @@ impl Vm {
         Ok(status["status"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Stops the guest's processors.
+    pub(super) fn pause(&self) -> Result<()> {
+        self.qmp.borrow_mut().execute("stop", &json!({})).map(drop)
+    }
+
+    /// Lets them go on.
+    pub(super) fn resume(&self) -> Result<()> {
+        self.qmp.borrow_mut().execute("cont", &json!({})).map(drop)
+    }
+
     /// Ends QEMU; an abort of QEMU on the way is a failure.
     pub(super) fn quit(mut self) -> Result<()> {
         self.qmp.borrow_mut().execute("quit", &json!({}))?;

@@ -23,6 +23,8 @@ fn the_examples_are_valid() {
     let network = parse(include_str!("../../../../examples/network.toml")).unwrap();
     assert_eq!((network.vms.len(), network.switches[0].hosts.len()), (3, 1));
     assert!(network.vms[2].adapters[0].policy().dhcp_guard);
+    let quickstart = parse(include_str!("../../../../examples/quickstart.toml")).unwrap();
+    assert_eq!((quickstart.vms.len(), quickstart.num_vfs()), (0, 4));
 }
 
 #[test]

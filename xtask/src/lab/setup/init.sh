@@ -23,8 +23,9 @@ for module in failover net_failover virtio_net ixgbevf 8021q; do
     modprobe "$module"
 done
 
-# `cargo xtask lab shell`: a person drives.
+# A person drives.
 if grep -q lab.shell /proc/cmdline; then
+    echo "The guest is up; poweroff -f ends it."
     setsid cttyhack /bin/sh
     poweroff -f
 fi

@@ -10,43 +10,47 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::process;
 
-/// How long an answer may take.
-const LIMIT: Duration = Duration::from_secs(20);
 /// How much of what was said an error shows.
 const SHOWN: usize = 1500;
 
 /// The running program; it is killed if this is dropped, or if this process dies.
 #[derive(Debug)]
-pub(super) struct Console {
+pub(crate) struct Console {
     child: Child,
     stdin: Option<ChildStdin>,
     output: PipeReader,
     said: String,
+    /// How long an answer may take.
+    patience: Duration,
 }
 
 impl Console {
-    /// Starts a program, with lines of its output passed on at once.
-    pub(super) fn start(program: &str, arguments: &[String], environment: (&str, &str)) -> Result<Self> {
+    /// A program whose lines of output are passed on at once, and which ends when this process does.
+    pub(crate) fn command(program: &str) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "stdbuf", "--output=L", program]);
+        command
+    }
+
+    /// Starts a program whose answers may each take `patience`.
+    pub(crate) fn start(mut command: Command, patience: Duration) -> Result<Self> {
         let (output, writer) = std::io::pipe()?;
         fcntl_setfl(&output, fcntl_getfl(&output)? | OFlags::NONBLOCK)?;
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "stdbuf", "--output=L", program]).args(arguments);
-        command.env(environment.0, environment.1);
         command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer);
         let mut child =
             command.spawn().with_context(|| format!("cannot run `{}`", process::shown(&command)))?;
         let stdin = child.stdin.take();
-        Ok(Self { child, stdin, output, said: String::new() })
+        Ok(Self { child, stdin, output, said: String::new(), patience })
     }
 
     /// All that it has said.
-    pub(super) fn said(&self) -> &str {
+    pub(crate) fn said(&self) -> &str {
         &self.said
     }
 
     /// Waits until it has said all of `words`, one after the other, from byte `from` of what it said on.
-    pub(super) fn expect(&mut self, from: usize, words: &[&str]) -> Result<&str> {
-        let until = Instant::now() + LIMIT;
+    pub(crate) fn expect(&mut self, from: usize, words: &[&str]) -> Result<&str> {
+        let until = Instant::now() + self.patience;
         while !contains(&self.said[from..], words) {
             self.read(until).with_context(|| {
                 let start = self.said.floor_char_boundary(self.said.len().saturating_sub(SHOWN));
@@ -57,13 +61,13 @@ impl Console {
     }
 
     /// Sends a line.
-    pub(super) fn tell(&mut self, line: &str) -> Result<()> {
+    pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().context("its input is closed")?;
         writeln!(stdin, "{line}").context("it does not read")
     }
 
     /// Sends a line, and waits until it has said `words` after that.
-    pub(super) fn ask(&mut self, line: &str, words: &[&str]) -> Result<&str> {
+    pub(crate) fn ask(&mut self, line: &str, words: &[&str]) -> Result<&str> {
         let from = self.said.len();
         self.tell(line)?;
         self.expect(from, words)
@@ -84,8 +88,8 @@ impl Console {
     }
 
     /// Sends the last line, and waits until it ends.
-    pub(super) fn end(mut self, line: &str) -> Result<ExitStatus> {
-        let until = Instant::now() + LIMIT;
+    pub(crate) fn end(mut self, line: &str) -> Result<ExitStatus> {
+        let until = Instant::now() + self.patience;
         self.tell(line)?;
         self.stdin = None;
         // What it still says has to be read, or it would wait for us.
