@@ -92,6 +92,11 @@ pub(crate) enum Command {
         reply: Sender<SwitchReport>,
     },
     StartCapture(Box<Tap>),
+    /// The ports at these numbers are the two paths of one guest.
+    Pair {
+        nic: usize,
+        vf: usize,
+    },
     /// Those that nobody looks at any more.
     EndCaptures,
     Stop,
@@ -116,6 +121,7 @@ impl std::fmt::Debug for Command {
             Self::StartFetching => f.write_str("start fetching"),
             Self::Report { switch, .. } => write!(f, "report {switch}"),
             Self::StartCapture(_) => f.write_str("start a capture"),
+            Self::Pair { nic, vf } => write!(f, "pair {nic} with {vf}"),
             Self::EndCaptures => f.write_str("end captures"),
             Self::Stop => f.write_str("stop"),
         }
@@ -262,6 +268,17 @@ impl Handle {
     pub fn attach(&self, place: Place, attachment: Attachment) {
         let index = self.shared.extent.index(place);
         self.carry_out(Command::Attach { index, attachment });
+    }
+
+    /// The port at `vf` is, or is to be, the VF of NIC number `nic`: two paths of one guest. What the guest sends by
+    /// one of them before it sends by the other is taken before, and captures that look at the NIC see its VF as well,
+    /// under the interface of the NIC.
+    ///
+    /// # Panics
+    /// If there is no such place, or no such NIC.
+    pub fn pair(&self, vf: Place, nic: u32) {
+        let [vf, nic] = [vf, Place::Nic(nic)].map(|place| self.shared.extent.index(place));
+        self.carry_out(Command::Pair { nic, vf });
     }
 
     /// Whenever `doorbell` becomes readable, a worker that sleeps looks at the port at `place`. Only the change counts:

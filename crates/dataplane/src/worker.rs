@@ -105,6 +105,8 @@ pub(crate) struct Slot {
     pub(crate) touched: bool,
     /// A gap takes frames for it, or may begin to.
     pub(crate) guarded: bool,
+    /// Of the two paths of its guest, if it has two, this is the one by which it sent last.
+    sent_last: bool,
 }
 
 /// All that the thread owns.
@@ -113,6 +115,8 @@ pub(crate) struct Worker {
     pub(crate) extent: Extent,
     /// By the number of the port's place.
     pub(crate) slots: Vec<Option<Slot>>,
+    /// By the number of the place: the other path of the guest, from NIC to VF and back.
+    partners: Box<[Option<usize>]>,
     pub(crate) router: Router,
     /// Guests between two paths.
     pub(crate) gaps: Gaps,
@@ -150,6 +154,7 @@ impl Worker {
             snapshot: Cache::new(Arc::clone(&shared.snapshot)),
             extent: shared.extent,
             slots: (0..places).map(|_| None).collect(),
+            partners: vec![None; places].into(),
             router: Router::new(Deliveries::for_adapter(capabilities), places, states.collect()),
             gaps: Gaps::new(places, shared.extent.nics),
             default_vport: Arc::clone(&config.default_vport),
@@ -226,6 +231,7 @@ impl Worker {
                     let _ = reply.send(self.router.report(switch, clock::tsc()));
                 }
                 Command::StartCapture(tap) => self.taps.add(*tap),
+                Command::Pair { nic, vf } => self.pair(nic, vf),
                 Command::EndCaptures => self.taps.sweep(),
                 Command::Stop => return false,
             }
@@ -255,9 +261,21 @@ impl Worker {
             held_until: None,
             touched: false,
             guarded: self.gaps.guards(index),
+            sent_last: false,
         });
         // What it was told of before it came is still to be done.
         self.due.insert(index);
+    }
+
+    /// The ports at numbers `nic` and `vf` are the two paths of one guest.
+    fn pair(&mut self, nic: usize, vf: usize) {
+        for index in [nic, vf] {
+            if let Some(before) = self.partners[index].take() {
+                self.partners[before] = None;
+            }
+        }
+        (self.partners[nic], self.partners[vf]) = (Some(vf), Some(nic));
+        self.taps.pair(nic, vf);
     }
 
     fn detach(&mut self, index: usize) -> Option<Box<dyn Port>> {
@@ -296,8 +314,30 @@ impl Worker {
         self.due.insert_all(&self.held);
     }
 
-    /// Moves one burst of frames that the port sends.
+    /// Moves one burst of frames that the port sends. If its guest has sent by its other path before, and not all of
+    /// that is taken, then of those: a guest that changes its path uses the new one while frames wait on the old one.
     fn visit(&mut self, index: usize, burst: &mut Burst, now: Cycles) -> u64 {
+        let Some(before) = self.sends_before(index) else {
+            return self.take(index, burst, now).unwrap_or(0);
+        };
+        if let Some(handled) = self.take(before, burst, now) {
+            self.shared.ready.set(index);
+            return handled;
+        }
+        self.take(index, burst, now).unwrap_or(0)
+    }
+
+    /// The other path of the guest whose port has something to send, if it was the last one by which it sent.
+    fn sends_before(&self, index: usize) -> Option<usize> {
+        let other = self.partners[index]?;
+        let [Some(slot), Some(before)] = [self.slots.get(index)?, self.slots.get(other)?] else {
+            return None;
+        };
+        (before.sent_last && slot.port.has_work()).then_some(other)
+    }
+
+    /// Moves one burst of frames that the port sends; `None` if it sends none.
+    fn take(&mut self, index: usize, burst: &mut Burst, now: Cycles) -> Option<u64> {
         let was_held = self.held.remove(index);
         if let Place::Nic(nic) = self.extent.place(index)
             && let Some(until) = self.router.rests_until(self.snapshot.load(), nic, now)
@@ -305,17 +345,21 @@ impl Worker {
         {
             slot.held_until = Some(until);
             self.held.insert(index);
-            return 0;
+            return Some(0);
         }
         self.touch(index);
-        let Some(Some(slot)) = self.slots.get_mut(index) else { return 0 };
+        let Some(Some(slot)) = self.slots.get_mut(index) else { return None };
         slot.port.fetch(burst, now);
-        let mut handled = 0;
+        let mut handled = None;
         if !burst.is_empty() {
+            slot.sent_last = true;
             if std::mem::take(&mut slot.rings) {
                 slot.port.ask_for_doorbells(false);
             }
-            handled = self.forward(index, burst, was_held, now);
+            if let Some(Some(other)) = self.partners[index].and_then(|other| self.slots.get_mut(other)) {
+                other.sent_last = false;
+            }
+            handled = Some(self.forward(index, burst, was_held, now));
             count(&self.shared.work.bursts, 1);
         }
         // Nothing of the guest's memory is held beyond this.

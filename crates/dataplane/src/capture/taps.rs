@@ -20,6 +20,8 @@ pub(crate) struct Tap {
     sink: Arc<Sink>,
     way: Option<Way>,
     lost_only: bool,
+    /// It looks at NICs, and so at the VFs that they have. One of a VPort stays with that, whosever it is.
+    of_nics: bool,
     /// Interfaces by the number of the place.
     ports: Box<[Option<u32>]>,
     queues: Box<[Option<u32>]>,
@@ -52,6 +54,13 @@ impl Taps {
 
     pub(crate) fn add(&mut self, tap: Tap) {
         self.0.push(tap);
+    }
+
+    /// The port at number `vf` is the VF of the NIC at number `nic`.
+    pub(crate) fn pair(&mut self, nic: usize, vf: usize) {
+        for tap in self.0.iter_mut().filter(|tap| tap.of_nics) {
+            tap.ports[vf] = tap.ports[nic];
+        }
     }
 
     /// Forgets the captures that have ended.
@@ -96,6 +105,10 @@ impl Tap {
             sink: Arc::clone(&sink),
             way: spec.way,
             lost_only: spec.lost_only,
+            of_nics: spec
+                .points
+                .iter()
+                .any(|point| matches!(point, Point::Port { place: Place::Nic(_), .. })),
             ports: none(),
             queues: none(),
             default_vport: None,

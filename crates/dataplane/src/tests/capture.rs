@@ -155,6 +155,33 @@ fn a_place_that_there_is_not_is_refused() {
     let _ = rig.dataplane.handle().capture(&CaptureSpec { points: vec![point], ..at(&[]) });
 }
 
+#[test]
+fn a_capture_of_a_nic_sees_the_vf_that_it_gets_later_and_not_when_that_is_anothers() {
+    let extent = Extent { vports: switch::capabilities().max_vports as usize, nics: 2 };
+    let config = Config { poll: PollMode::Adaptive, ..Config::default() };
+    let snapshot = Snapshot::new(extent, switch::forwarding(2));
+    let dataplane = Dataplane::start(&config, &switch::capabilities(), snapshot).unwrap();
+    let handle = dataplane.handle();
+    let guests = [Guest::with_room(100), Guest::with_room(100)];
+    for (vport, guest) in (1..).zip(&guests) {
+        handle.attach(place(vport), attachment(guest));
+    }
+    let of = Point::Port { place: Place::Nic(1), interface: 0 };
+    let mut of_nic = handle.capture(&CaptureSpec { points: vec![of], ..at(&[]) });
+    let mut of_vport = handle.capture(&at(&[2]));
+    let mut send = |holder| {
+        handle.pair(place(2), holder);
+        guests[0].outbox.lock().unwrap().extend(Rig::frames(1, 2, 0..1));
+        handle.kick(place(1)).kick();
+        wait("the outbox to be empty", || guests[0].outbox.lock().unwrap().is_empty());
+        handle.quiesce();
+        (seen(&mut of_nic).len(), seen(&mut of_vport).len())
+    };
+    assert_eq!(send(1), (1, 1));
+    assert_eq!(send(0), (0, 1), "the VPort is another's now");
+    assert_eq!(send(1), (1, 1));
+}
+
 /// An external switch with a NIC in VLAN 7 and one in none, and a capture of what comes into it.
 fn extensible_switch() -> (VSwitch, Vec<PortId>, vswitch::CaptureId) {
     let parameters = SwitchParameters {

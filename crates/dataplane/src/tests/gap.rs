@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use ethernet::MacAddr;
 use nic_switch::{BumPath, FilterId, VPortId};
+use port::BURST;
 use proptest::prelude::*;
 use vswitch::{
     NicChanges, NicParameters, NicType, PortId, PortParameters, PortPolicy, PortType, Security,
@@ -536,4 +537,44 @@ fn arming_again_keeps_what_there_is() {
     pair.open();
     pair.handle().release(0, place(1)).unwrap();
     assert_eq!(wait_for(&gap, GapState::Armed).released, 4);
+}
+
+/// While the worker had no processor, a guest has changed its path: what it sent by the old one goes first, though
+/// that is more than a burst.
+#[test]
+fn what_a_guest_sends_by_one_path_and_then_by_the_other_stays_in_order() {
+    const TURN: usize = 3 * BURST;
+    let mut pair = Pair::new();
+    pair.open();
+    pair.nic.forbidden.store(false, Ordering::SeqCst);
+    pair.lead_nic_switch(true);
+    pair.handle().pair(place(1), 0);
+    let numbered = |numbers: std::ops::Range<usize>| {
+        numbers.map(|n| frame(guest_mac(), switch::mac(2), u32::try_from(n).unwrap()))
+    };
+    let paths = [(&pair.vf, place(1)), (&pair.nic, NIC)];
+    for turn in 0..20 {
+        let ((old, old_place), (new, new_place)) = (paths[turn % 2], paths[(turn + 1) % 2]);
+        let (first, end) = (turn * TURN, (turn + 1) * TURN);
+        // It uses the old path.
+        old.outbox.lock().unwrap().extend(numbered(first..first + 1));
+        pair.handle().kick(old_place).kick();
+        wait("the first frame", || old.outbox.lock().unwrap().is_empty());
+        pair.handle().quiesce();
+        // The worker finds both at once.
+        let (mut on_old, mut on_new) = (old.outbox.lock().unwrap(), new.outbox.lock().unwrap());
+        on_old.extend(numbered(first + 1..end - BURST));
+        on_new.extend(numbered(end - BURST..end));
+        drop((on_old, on_new));
+        pair.handle().kick(new_place).kick();
+        pair.handle().kick(old_place).kick();
+        wait("both outboxes", || {
+            old.outbox.lock().unwrap().is_empty() && new.outbox.lock().unwrap().is_empty()
+        });
+        pair.handle().quiesce();
+    }
+    let received: Vec<_> = pair.senders[0].2.received().iter().map(|frame| frame[14..18].to_vec()).collect();
+    let sent: Vec<_> = numbered(0..20 * TURN).map(|frame| frame[14..18].to_vec()).collect();
+    let wrong = received.iter().zip(&sent).position(|(received, sent)| received != sent);
+    assert_eq!((received.len(), wrong), (sent.len(), None));
 }

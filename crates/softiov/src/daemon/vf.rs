@@ -257,7 +257,9 @@ impl Vf {
         };
         let counters = Arc::clone(&self.spec.counters);
         let attachment = Attachment { port: Box::new(queues), counters, doorbell };
-        self.around.dataplane.attach(Place::VPort(self.spec.vport), attachment);
+        let place = Place::VPort(self.spec.vport);
+        self.around.dataplane.pair(place, self.spec.nic);
+        self.around.dataplane.attach(place, attachment);
     }
 
     /// Keeps the client's socket for a successor, with what the successor must know of the session.
