@@ -10,6 +10,7 @@ mod capture;
 mod cases;
 mod config;
 mod daemon;
+mod datagrams;
 mod deadline;
 mod lines;
 mod namespace;
@@ -40,7 +41,7 @@ pub(crate) enum Command {
     Setup,
     /// Lists the cases.
     List,
-    /// Runs the cases whose name contains FILTER, or all.
+    /// Runs the cases whose name contains FILTER, or all but the long ones, which run by their whole name only.
     Run {
         /// Part of the names of the cases to run.
         #[arg(default_value = "")]

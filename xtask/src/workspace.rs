@@ -32,6 +32,22 @@ pub(crate) fn build_daemon() -> Result<()> {
     process::run(cargo.args(["build", "--quiet", "--package", "softiov"]))
 }
 
+/// Builds another program of this package so that it needs no library, for a place that has another libc; returns the
+/// file.
+pub(crate) fn build_static(program: &str) -> Result<PathBuf> {
+    let mut rustc = Command::new(cargo());
+    rustc.current_dir(root()).args([
+        "rustc",
+        "--quiet",
+        "--package",
+        env!("CARGO_PKG_NAME"),
+        "--bin",
+        program,
+    ]);
+    process::run(rustc.args(["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"]))?;
+    Ok(target_dir().join("debug").join(program))
+}
+
 /// The cargo that runs this program.
 pub(crate) fn cargo() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)

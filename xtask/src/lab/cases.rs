@@ -13,6 +13,7 @@ mod queues;
 mod quickstart;
 mod restart;
 mod selfcheck;
+mod surprise;
 mod synthetic;
 mod throughput;
 mod vlan;
@@ -31,10 +32,23 @@ pub(super) struct Case {
     /// How long it may take, on a busy machine.
     pub(super) limit: Duration,
     pub(super) run: fn(&Lab) -> Result<()>,
+    /// It takes long and shows little more than another: it runs only when its whole name is given.
+    named_only: bool,
+}
+
+impl Case {
+    /// Whether it is one of those that `filter` asks for: part of their names, or nothing for all.
+    pub(super) fn is_meant(&self, filter: &str) -> bool {
+        self.name == filter || (self.name.contains(filter) && !self.named_only)
+    }
+
+    const fn named_only(self) -> Self {
+        Self { named_only: true, ..self }
+    }
 }
 
 const fn case(name: &'static str, minutes: u64, run: fn(&Lab) -> Result<()>, shows: &'static str) -> Case {
-    Case { name, shows, limit: Duration::from_secs(60 * minutes), run }
+    Case { name, shows, limit: Duration::from_secs(60 * minutes), run, named_only: false }
 }
 
 /// Every case, in the order in which they run: the plain ones first.
@@ -163,7 +177,21 @@ pub(super) const ALL: &[Case] = &[
         "failover_planned",
         6,
         failover::failover_planned,
-        "the daemon moves a guest between its VF and its synthetic adapter under TCP, and no frame is lost",
+        "the daemon moves a guest between its VF and its synthetic adapter under TCP and UDP, and no frame is lost",
+    ),
+    case("failover_200", 15, failover::failover_200, "the same 200 times; runs only by its whole name")
+        .named_only(),
+    case(
+        "failover_surprise",
+        6,
+        surprise::failover_surprise,
+        "a VF whose socket breaks, a guest that does not let go, and a driver that begins anew cost no connection",
+    ),
+    case(
+        "failover_guest_restarts",
+        6,
+        surprise::failover_guest_restarts,
+        "a guest that reboots, and one whose QEMU is killed, have their VF again",
     ),
     case(
         "oversubscription",

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::net::{Shutdown, shutdown};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open};
 use serde_json::Value;
 
 use super::config::Config;
@@ -164,6 +165,33 @@ impl Daemon {
             }
         }
         bail!("the daemon has no thread {thread}")
+    }
+
+    /// Shuts down the connections that the daemon has accepted on the Unix socket at `path`: both ends find that the
+    /// other one has gone.
+    pub(super) fn cut(&self, path: &str) -> Result<()> {
+        let pid = Pid::from_child(&self.process.0);
+        let proc = format!("/proc/{}", self.process.0.id());
+        let table = fs::read_to_string(format!("{proc}/net/unix")).context("the daemon is gone")?;
+        // Number, references, protocol, flags, type, state (03: connected), inode, path.
+        let sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let connected = sockets.filter(|words| words.get(5) == Some(&"03") && words.get(7) == Some(&path));
+        let names: Vec<String> = connected.map(|words| format!("socket:[{}]", words[6])).collect();
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let mut cut = 0;
+        for entry in fs::read_dir(format!("{proc}/fd"))? {
+            let entry = entry?.path();
+            // One that was closed meanwhile is none of those.
+            let is_one =
+                fs::read_link(&entry).is_ok_and(|target| names.iter().any(|name| target == Path::new(name)));
+            let number = entry.file_name().and_then(|name| name.to_str()?.parse().ok());
+            if let (true, Some(number)) = (is_one, number) {
+                shutdown(pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty())?, Shutdown::Both)?;
+                cut += 1;
+            }
+        }
+        ensure!(cut > 0, "nobody is connected to {path}: {table}");
+        Ok(())
     }
 
     /// What the daemon holds now.

@@ -160,6 +160,14 @@ pub(super) fn finish_iperf(from: &dyn Shell, options: &str) -> Result<Stream> {
     Ok(stream)
 }
 
+/// Ends a stream that would go on.
+pub(super) fn stop_iperf(from: &dyn Shell) -> Result<()> {
+    from.sh("kill -INT $(pidof iperf3)")?;
+    let output = from.finish("iperf", PATIENCE)?;
+    ensure!(output.text.contains("interrupt"), "iperf3 ended otherwise than interrupted: {}", output.text);
+    Ok(())
+}
+
 /// Reads the report of iperf3, which may follow a warning.
 fn stream(text: &str) -> Result<Stream> {
     let report = text.find('{').map_or("", |start| &text[start..]);
@@ -207,6 +215,32 @@ fn count_checksum_errors(text: &str) -> Option<u64> {
     }
     let driver = if text.contains("driver: ixgbevf") { driver? } else { 0 };
     Some(tables? + singles? + driver)
+}
+
+/// TCP connections that a guest has counted as reset or given up, at either end.
+pub(super) fn tcp_resets(guest: &dyn Shell) -> Result<u64> {
+    let text = guest.sh("cat /proc/net/snmp /proc/net/netstat")?;
+    count_tcp_resets(&text).with_context(|| format!("{} shows no counters of TCP: {text}", guest.name()))
+}
+
+/// Sums what tells of a connection that did not end as it should, out of tables of a line of names and a line of
+/// values. `None` when nothing does.
+fn count_tcp_resets(text: &str) -> Option<u64> {
+    let lines: Vec<&str> = text.lines().collect();
+    let columns = lines.chunks_exact(2).flat_map(|table| {
+        let [names, values] = [table[0], table[1]].map(str::split_whitespace);
+        names.zip(values)
+    });
+    let tells = |name: &str| ["EstabResets", "OutRsts"].contains(&name) || name.starts_with("TCPAbort");
+    let counts = columns.filter(|(name, _)| tells(name)).map(|(_, value)| value.parse::<u64>().ok());
+    counts.reduce(|sum, count| Some(sum? + count?))?
+}
+
+/// Frames that a guest's kernel dropped because it did not come to them in time: the second column of `softnet_stat`.
+pub(super) fn backlog_drops(guest: &dyn Shell) -> Result<u64> {
+    let text = guest.sh("cat /proc/net/softnet_stat")?;
+    let drops = text.lines().map(|line| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok());
+    drops.sum::<Option<u64>>().with_context(|| format!("{} shows no backlog: {text}", guest.name()))
 }
 
 /// The value of one counter of `ethtool -S`.

@@ -72,9 +72,9 @@ impl Record {
     /// How many frames tcpdump reads that match `filter`, in the language of libpcap.
     pub(super) fn frames(&self, filter: &str) -> Result<usize> {
         let mut tcpdump = sandbox::chroot("tcpdump");
-        let text = process::capture(tcpdump.args(["-Z", "root", "-n", "-r", &self.file, filter]))?;
-        // What tcpdump cannot decode follows on lines of its own.
-        Ok(text.lines().filter(|line| !line.starts_with('\t')).count())
+        let text = process::capture(tcpdump.args(["-Z", "root", "-r", &self.file, "--count", filter]))?;
+        let count = text.split_whitespace().next().and_then(|count| count.parse().ok());
+        count.with_context(|| format!("tcpdump counts `{text}`"))
     }
 
     /// The frames that tshark reads and that match `filter`, in the language of Wireshark.

@@ -195,6 +195,13 @@ impl Vm {
         self.agent.borrow_mut().restart("reboot -f", until).with_context(|| format!("guest {}", self.name()))
     }
 
+    /// Kills QEMU, and starts another one for the same guest, under another name.
+    pub(super) fn start_anew(self, name: &str, dir: &str) -> Result<Self> {
+        let (spec, deadline) = (VmSpec { name: name.to_owned(), ..self.spec.clone() }, self.deadline);
+        self.kill();
+        spec.launch(dir, deadline)?.await_ready()
+    }
+
     /// Hot-plugs adapter `index`.
     pub(super) fn plug(&self, index: usize) -> Result<()> {
         let device = args::device(&self.spec.nics[index], index);

@@ -50,3 +50,15 @@ fn a_stream_is_read_and_its_error_reported() {
     let error = stream(r#"{"end": {}, "error": "unable to connect"}"#).unwrap_err();
     assert!(error.to_string().contains("unable to connect"), "{error}");
 }
+
+#[test]
+fn tcp_connections_that_did_not_end_well_are_summed() {
+    let text = "\
+Tcp: RtoAlgorithm MaxConn EstabResets OutRsts
+Tcp: 1 -1 2 3
+TcpExt: SyncookiesSent TCPAbortOnData TCPAbortOnTimeout
+TcpExt: 9 4 5
+";
+    assert_eq!(count_tcp_resets(text), Some(14));
+    assert_eq!(count_tcp_resets("Udp: InDatagrams\nUdp: 5\n"), None);
+}

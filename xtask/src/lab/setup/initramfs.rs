@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::super::root;
 use super::super::sandbox::in_root;
 use super::{INITRAMFS, KERNEL, modules, rootfs, stamped};
-use crate::process;
+use crate::{process, workspace};
 
 const INIT: &str = include_str!("init.sh");
 /// Copied from the root with the libraries that they load; each other command is busybox's.
@@ -32,12 +32,15 @@ const PROGRAMS: [&str; 13] = [
 ];
 /// Files that programs open while they run; libgcc is what iperf3 cancels its threads with.
 const DATA: [&str; 2] = ["/usr/lib/x86_64-linux-gnu/libgcc_s.so.1", "/usr/share/misc/pci.ids"];
+/// The guests' own program, which is not in the root but built here.
+const DATAGRAMS: [&str; 2] =
+    [include_str!("../../bin/datagrams/main.rs"), include_str!("../../bin/datagrams/sequence.rs")];
 /// Where the initramfs is put together, as a path of the Debian root: its own tools do the packing.
 const TREE: &str = "/boot/lab/tree";
 
 /// Makes the initramfs and puts the kernel beside it, unless both are there.
 pub(super) fn make() -> Result<()> {
-    let recipe = format!("v2\n{PROGRAMS:?}\n{DATA:?}\n{:?}\n{INIT}", modules::WANTED);
+    let recipe = format!("v3\n{PROGRAMS:?}\n{DATA:?}\n{:?}\n{INIT}\n{}", modules::WANTED, DATAGRAMS.concat());
     stamped("the guests' initramfs", &in_root("/boot/lab/stamp"), &recipe, build)
 }
 
@@ -63,6 +66,7 @@ fn build() -> Result<()> {
     for file in PROGRAMS.iter().chain(&DATA).map(|file| (*file).to_owned()).chain(libraries()?) {
         copy(&file, &tree)?;
     }
+    fs::copy(workspace::build_static("datagrams")?, tree.join("usr/bin/datagrams"))?;
     applets(&tree)?;
     kernel_modules(&tree)?;
 
