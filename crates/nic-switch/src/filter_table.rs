@@ -35,31 +35,16 @@ impl FilterTable {
         if self.0.contains_key(&id) {
             return Err(SwitchError::FilterExists { filter: id });
         }
-        self.check_test(test, budget.vlan_supported)?;
+        check_test(test, budget.vlan_supported)?;
+        if let Some(existing) = self.iter().find(|filter| filter.test == test) {
+            return Err(SwitchError::DuplicateFilter { test, existing: existing.id });
+        }
         let max = budget.max_filters;
         if self.len() >= usize::try_from(max).unwrap_or(usize::MAX) {
             return Err(SwitchError::NoFreeFilter { max });
         }
         let max = usize::try_from(budget.max_mac_addresses).unwrap_or(usize::MAX);
         check_mac_budget(self.macs().chain(other_macs).chain([test.mac]), max)
-    }
-
-    fn check_test(&self, test: FilterTest, vlan_supported: bool) -> Result<(), SwitchError> {
-        if !test.mac.is_unicast() {
-            return Err(SwitchError::FilterMacNotUnicast { mac: test.mac });
-        }
-        if let VlanTest::Id(vid) = test.vlan {
-            if !vlan_supported {
-                return Err(SwitchError::VlanNotSupported { vid });
-            }
-            if !(1..=4094).contains(&vid) {
-                return Err(SwitchError::FilterVlanOutOfRange { vid });
-            }
-        }
-        match self.iter().find(|filter| filter.test == test) {
-            Some(existing) => Err(SwitchError::DuplicateFilter { test, existing: existing.id }),
-            None => Ok(()),
-        }
     }
 
     pub(crate) fn insert(&mut self, filter: Filter) {
@@ -87,6 +72,22 @@ impl FilterTable {
     pub(crate) fn macs(&self) -> impl Iterator<Item = MacAddr> + '_ {
         self.iter().map(|filter| filter.test.mac)
     }
+}
+
+/// Whether there can be such a filter at all.
+pub(crate) fn check_test(test: FilterTest, vlan_supported: bool) -> Result<(), SwitchError> {
+    if !test.mac.is_unicast() {
+        return Err(SwitchError::FilterMacNotUnicast { mac: test.mac });
+    }
+    if let VlanTest::Id(vid) = test.vlan {
+        if !vlan_supported {
+            return Err(SwitchError::VlanNotSupported { vid });
+        }
+        if !(1..=4094).contains(&vid) {
+            return Err(SwitchError::FilterVlanOutOfRange { vid });
+        }
+    }
+    Ok(())
 }
 
 /// Distinct addresses of the whole adapter.

@@ -4,6 +4,7 @@
 mod tests;
 
 use super::{NicSwitch, check_name};
+use crate::filter_table::check_test;
 use crate::{
     FunctionId, InterruptModeration, PortSecurity, ProcessorAffinity, ReceiveMode, SwitchError, VPort,
     VPortChanges, VPortId, VPortParameters, VPortState, VfId,
@@ -106,8 +107,13 @@ impl NicSwitch {
     /// Sets what the stack allows the guest behind a nondefault VPort.
     ///
     /// # Errors
-    /// The default VPort (it belongs to the PF and is not policed), or no such VPort.
+    /// The default VPort (it belongs to the PF and is not policed), or no such VPort; a test to send as that no filter
+    /// can have.
     pub fn set_port_security(&mut self, id: VPortId, security: PortSecurity) -> Result<(), SwitchError> {
+        self.nondefault_vport_mut(id)?;
+        if let Some(test) = security.sends_as {
+            check_test(test, self.capabilities.vlan_supported)?;
+        }
         self.nondefault_vport_mut(id)?.security = security;
         self.touch();
         Ok(())

@@ -1,7 +1,8 @@
 use crate::testing::{Lab, capabilities, create, mac, test, vf_parameters, vport_parameters};
 use crate::{
-    Capabilities, FunctionId, InterruptModeration, NicSwitch, PortSecurity, ProcessorAffinity, ReceiveMode,
-    SwitchError, SwitchParameters, VPortChanges, VPortId, VPortParameters, VPortState, VfId, VlanTest,
+    Capabilities, FilterTest, FunctionId, InterruptModeration, NicSwitch, PortSecurity, ProcessorAffinity,
+    ReceiveMode, SwitchError, SwitchParameters, VPortChanges, VPortId, VPortParameters, VPortState, VfId,
+    VlanTest,
 };
 
 const ONE: VPortId = VPortId(1);
@@ -68,6 +69,25 @@ fn the_default_vport_has_no_policy() {
     let absent = Err(SwitchError::VPortNotFound { vport: ONE });
     assert_eq!(switch.set_port_security(ONE, PortSecurity::default()), absent);
     assert_eq!(switch.set_receive_mode(ONE, ReceiveMode::default()), absent);
+}
+
+#[test]
+fn a_vport_sends_as_nobody_whom_no_filter_could_stand_for() {
+    let mut switch = create(capabilities());
+    switch.create_vport(pf(1)).unwrap();
+    let mut send_as = |test| {
+        let sends_as = Some(test);
+        switch.set_port_security(ONE, PortSecurity { sends_as, ..PortSecurity::default() })
+    };
+    let allowed = test(1, VlanTest::Id(4094));
+    assert_eq!(send_as(allowed), Ok(()));
+    for vid in [0, 4095, u16::MAX] {
+        assert_eq!(send_as(test(1, VlanTest::Id(vid))), Err(SwitchError::FilterVlanOutOfRange { vid }));
+    }
+    let mac = ethernet::MacAddr::BROADCAST;
+    let group = FilterTest { mac, vlan: VlanTest::UntaggedOrZero };
+    assert_eq!(send_as(group), Err(SwitchError::FilterMacNotUnicast { mac }));
+    assert_eq!(switch.vport(ONE).unwrap().security().sends_as, Some(allowed));
 }
 
 #[test]

@@ -117,7 +117,9 @@ fn allowed(switch: &NicSwitch, operation: &Operation) -> bool {
         Operation::MoveFilter(id, from, to) => switch.filter(*id).is_some_and(|filter| {
             filter.vport() == *from && exists(to) && (from == to || may_hold(switch, *to, filter.test().mac))
         }),
-        Operation::SetPortSecurity(vport, _) => vport.0 != 0 && exists(vport),
+        Operation::SetPortSecurity(vport, security) => {
+            vport.0 != 0 && exists(vport) && security.sends_as.is_none_or(valid)
+        }
         Operation::SetReceiveMode(vport, mode) => {
             vport.0 != 0 && exists(vport) && may_have(switch, *vport, mode)
         }
