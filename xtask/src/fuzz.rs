@@ -17,7 +17,7 @@ use crate::{process, ui, workspace};
 pub(crate) use background::Background;
 
 /// How long a target runs unless told otherwise.
-pub(crate) const SECONDS: u32 = 30;
+pub(crate) const SECONDS: u32 = 10;
 
 const CARGO_FUZZ: &str = "0.13.2";
 

@@ -42,9 +42,9 @@ pub(super) fn hotplug_100_cycles(lab: &Lab) -> Result<()> {
 pub(super) fn datapath_rebuild_20x(lab: &Lab) -> Result<()> {
     const REBUILDS: u32 = 20;
     const STREAM: &str = "-t 15";
-    // A data path that is built anew maps the state page of each VF by itself; whoever looked at it before (config
-    // space) keeps its own mapping. So the first rebuild adds this, and no other may add anything.
-    const STATE_PAGES: Footprint = Footprint { fds: 2, memory_maps: 2 };
+    // A data path that is built anew maps the state pages and the ring registers of each VF by itself; whoever looked at
+    // them before (config space) keeps its own mapping. So the first rebuild adds these, and no other may add anything.
+    const STATE_PAGES: Footprint = Footprint { fds: 4, memory_maps: 4 };
     let mut scene = lab.scene(&Config::pair())?;
     let links = net::up_all(scene.guests::<2>()?)?;
     let most = scene.daemon.footprint()? + STATE_PAGES;
