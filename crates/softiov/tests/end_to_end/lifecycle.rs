@@ -18,6 +18,7 @@ fn wait_until_disconnected(daemon: &Daemon, n: usize) {
 fn a_hundred_clients_one_after_the_other_leave_nothing_behind() {
     let daemon = Daemon::with_vms(2, "", "");
     let mut other = Guest::boot(&daemon.socket(1));
+    daemon.wait_until_on_vf(other.mac);
     let before = (daemon.fds(), daemon.guest_mappings());
     for number in 0..100 {
         let mut guest = Guest::boot(&daemon.socket(0));
@@ -32,7 +33,9 @@ fn a_hundred_clients_one_after_the_other_leave_nothing_behind() {
         }
     }
     wait_until_disconnected(&daemon, 0);
-    assert_eq!((daemon.fds(), daemon.guest_mappings()), before);
+    // Since its first client the adapter has a buffer for frames of a guest between two paths, in a memfd.
+    let allowed = before.0 + 1;
+    wait_until("nothing is left behind", || daemon.fds() <= allowed && daemon.guest_mappings() == before.1);
 }
 
 #[test]

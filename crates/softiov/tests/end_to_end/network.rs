@@ -132,7 +132,10 @@ fn a_policy_that_a_vm_queue_passes_by_takes_it_away() {
 #[test]
 fn trace_explains_a_delivery_and_counts_nothing() {
     let daemon = daemon();
-    let _guests = [Guest::boot(&daemon.socket(0)), Guest::boot(&daemon.socket(1))];
+    let guests = [Guest::boot(&daemon.socket(0)), Guest::boot(&daemon.socket(1))];
+    for guest in &guests {
+        daemon.wait_until_on_vf(guest.mac);
+    }
     let trace = text(&daemon, &["trace", "--from", "vm0/net0", "--dst", "vm1/net0", "--tcp", "1000,80"]);
     for part in ["NIC switch, from VPort 1, VF 0 of vm0/net0", "filter", "vm1/net0      untagged  VF 1"] {
         assert!(trace.contains(part), "{part}: {trace}");

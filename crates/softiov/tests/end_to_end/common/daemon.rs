@@ -170,6 +170,16 @@ impl Daemon {
         own.unwrap_or_else(|| panic!("vm{n} has no VPort")).clone()
     }
 
+    /// Waits until the frames for an address go to a VF, whose guest has enabled a receive queue.
+    pub(crate) fn wait_until_on_vf(&self, mac: [u8; 6]) {
+        let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+        wait_until(&format!("{mac} is behind a VF"), || {
+            let filters = self.json(&["filter"]);
+            let mut filters = filters.as_array().unwrap().iter();
+            filters.any(|filter| filter["mac"] == *mac && filter["vport_id"] != 0)
+        });
+    }
+
     /// Frames that VM number `n` lost for `reason`.
     pub(crate) fn drops(&self, n: usize, reason: &str) -> u64 {
         let vport = self.vport(n);
