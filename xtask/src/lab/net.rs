@@ -123,12 +123,14 @@ pub(super) fn serve_iperf(guest: &dyn Shell) -> Result<()> {
 
 /// Runs an iperf3 stream to its end; it must move data.
 pub(super) fn iperf(from: &dyn Shell, to: &str, options: &str) -> Result<Stream> {
+    // The last stream has ended at the client's side, and not yet at the server's, which says so or hangs up.
+    const BUSY: [&str; 2] = ["server is busy", "unable to receive control message"];
     let until = Instant::now() + PATIENCE;
     loop {
         start_iperf(from, to, options)?;
         match finish_iperf(from, options) {
-            // The last stream has ended at the client's side, and not yet at the server's.
-            Err(error) if format!("{error:#}").contains("server is busy") && Instant::now() < until => {}
+            Err(error)
+                if Instant::now() < until && BUSY.iter().any(|busy| format!("{error:#}").contains(busy)) => {}
             finished => return finished,
         }
     }
